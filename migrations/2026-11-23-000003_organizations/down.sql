@@ -1,0 +1,1 @@
+DROP TABLE sites, posts, people, organization_liaisons, organization_tree, organizations;

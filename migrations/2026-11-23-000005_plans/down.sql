@@ -1,0 +1,1 @@
+DROP TABLE indicators, task_organizations, tasks, plans;

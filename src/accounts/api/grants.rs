@@ -1,0 +1,223 @@
+//! Giving and taking away roles (contract, section 2: delegated administration).
+
+use actix_web::{delete, get, post};
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::admin::AccountPath;
+use crate::access::{self, HeldRole, Module, Permission, Role, Scope};
+use crate::accounts::store::{self, GrantRow};
+use crate::accounts::{require_step_up, revocation};
+use crate::audit::Change;
+use crate::http::{ApiError, ApiResult, Call, Code, Command, FieldError, KeyHeader, Path, Reply, Tx};
+use crate::ids::{AccountId, GrantId, OrganizationId};
+
+/// A grant: a role at a place for some modules.
+#[derive(Serialize, ToSchema)]
+pub struct GrantView {
+    /// Its id.
+    pub id: GrantId,
+    /// To whom.
+    pub account_id: AccountId,
+    /// The role.
+    pub role: Role,
+    /// The place; the grant covers its subtree.
+    pub organization_id: OrganizationId,
+    /// For these modules.
+    #[schema(max_items = 20)]
+    pub modules: Vec<Module>,
+    /// First day.
+    pub from_on: NaiveDate,
+    /// Last day; null: open.
+    #[schema(required = true)]
+    pub to_on: Option<NaiveDate>,
+    /// Who granted it; null: the command line.
+    #[schema(required = true)]
+    pub granted_by: Option<AccountId>,
+    /// When it was granted.
+    pub created_at: DateTime<Utc>,
+}
+
+impl GrantView {
+    fn of(row: &GrantRow) -> Self {
+        Self {
+            id: row.id,
+            account_id: row.account_id,
+            role: row.role,
+            organization_id: row.organization_id,
+            modules: row.modules(),
+            from_on: row.from_on,
+            to_on: row.to_on,
+            granted_by: row.granted_by,
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// The grants of an account.
+#[derive(Serialize, ToSchema)]
+pub struct GrantsView {
+    /// Oldest first.
+    #[schema(max_items = 1000)]
+    pub items: Vec<GrantView>,
+}
+
+/// 授权列表 · List grants
+///
+/// Everything an account may do and where, past and future grants included.
+#[utoipa::path(
+    tag = "accounts",
+    params(AccountPath),
+    responses((status = OK, body = GrantsView, description = "The grants."))
+)]
+#[get("/api/v1/accounts/{id}/grants")]
+pub async fn list_grants(call: Call, path: Path<AccountPath>) -> ApiResult<Reply> {
+    let conn = call.connection().await?;
+    let account = store::find(&mut &*conn, &call.scope(), path.id).await?;
+    let mut conn = call.app.db.transaction_connection().await?;
+    let rows = store::grants_of(&mut conn, account.id).await?;
+    Reply::plain(&GrantsView { items: rows.iter().map(GrantView::of).collect() })
+}
+
+/// A new grant.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({
+    "role": "officer",
+    "organization_id": "0168028c-2f00-7000-8000-430602000000",
+    "modules": ["organizations", "plans"],
+    "from_on": "2019-01-01",
+    "to_on": null
+})))]
+pub struct NewGrant {
+    /// The role.
+    pub role: Role,
+    /// The place; the grant covers its subtree.
+    pub organization_id: OrganizationId,
+    /// For these modules.
+    #[schema(min_items = 1, max_items = 20)]
+    pub modules: Vec<Module>,
+    /// First day.
+    #[schema(examples("2019-01-01"))]
+    pub from_on: NaiveDate,
+    /// Last day; null: open.
+    pub to_on: Option<NaiveDate>,
+}
+
+/// 授权 · Grant a role
+///
+/// Gives an account a role at a place. Nobody grants to herself, nobody grants more than the contract lets her role grant. Needs a step-up.
+#[utoipa::path(
+    tag = "accounts",
+    params(AccountPath, KeyHeader),
+    request_body = NewGrant,
+    responses((status = CREATED, body = GrantView, description = "The grant."))
+)]
+#[post("/api/v1/accounts/{id}/grants")]
+pub async fn create_grant(command: Command, path: Path<AccountPath>) -> ApiResult<Reply> {
+    let id = path.id;
+    command
+        .run(async move |tx| {
+            let scope = tx.scope();
+            let account = store::lock(tx.conn(), &scope, id).await?;
+            tx.require(account.organization_id).await?;
+            require_step_up(&tx.call)?;
+            let body: NewGrant = tx.body()?;
+            check_body(tx, &scope, &body).await?;
+            let grantable = may_give(tx, id, body.role, body.organization_id, &body.modules).await?;
+            if !grantable {
+                return Err(Code::PermissionDenied.into());
+            }
+            let row = GrantRow {
+                id: GrantId::generate(),
+                account_id: id,
+                role: body.role,
+                organization_id: body.organization_id,
+                modules: body.modules.iter().map(ToString::to_string).collect(),
+                from_on: body.from_on,
+                to_on: body.to_on,
+                granted_by: Some(tx.caller()?.account_id),
+                created_at: tx.call.app.clock.wall(),
+            };
+            store::insert_grant(tx.conn(), &row).await?;
+            let view = GrantView::of(&row);
+            changed(tx, "grant.created", &view, true).await?;
+            Reply::created(format!("/api/v1/accounts/{id}/grants/{}", view.id), &view, 1)
+        })
+        .await
+}
+
+async fn check_body(tx: &mut Tx, scope: &Scope, body: &NewGrant) -> ApiResult<()> {
+    let mut faults = Vec::new();
+    if !store::active_organization_in(tx.conn(), scope, body.organization_id).await? {
+        faults.push(FieldError::unknown_reference("/organization_id"));
+    }
+    if body.to_on.is_some_and(|last| last < body.from_on) {
+        faults.push(FieldError::at("/to_on", "before_start", "不能早于开始日期", "must not be before from_on"));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
+}
+
+/// Whether one of the caller's roles may give (or take) this one at that place: never to herself, only roles that hers may
+/// grant, inside her subtree, for modules that she has.
+async fn may_give(tx: &mut Tx, to: AccountId, role: Role, place: OrganizationId, modules: &[Module]) -> ApiResult<bool> {
+    if tx.caller()?.account_id == to {
+        return Ok(false);
+    }
+    let today = tx.today();
+    let suits = |held: &&HeldRole| {
+        held.gives(Permission::GrantWrite, today)
+            && access::may_grant(held.role, role)
+            && modules.iter().all(|module| held.modules.contains(module))
+    };
+    let granters: Vec<HeldRole> = tx.caller()?.roles.iter().filter(suits).cloned().collect();
+    let scope = Scope::of(&granters, Permission::GrantWrite, today);
+    Ok(!scope.is_empty() && !store::covered(tx.conn(), &scope, &[place]).await?.is_empty())
+}
+
+async fn changed(tx: &mut Tx, action: &'static str, view: &GrantView, given: bool) -> ApiResult<()> {
+    let account = view.account_id.0;
+    revocation::announce(tx.conn(), account).await?;
+    tx.after_commit(move |app| app.tokens.forget_account(account));
+    let change = Change::of(action, "grant", view.id, view.organization_id);
+    tx.record(if given { change.after(view) } else { change.before(view) }).await
+}
+
+/// Path of a grant.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct GrantPath {
+    /// The account.
+    #[param(example = "0168028c-2f00-7000-8004-000000000009")]
+    pub id: AccountId,
+    /// The grant.
+    #[param(example = "0168028c-2f00-7000-8005-000000000009")]
+    pub grant_id: GrantId,
+}
+
+/// 撤销授权 · Revoke a grant
+///
+/// Takes a role away; it takes effect at once on every node.
+#[utoipa::path(
+    tag = "accounts",
+    params(GrantPath),
+    responses((status = NO_CONTENT, description = "Revoked."))
+)]
+#[delete("/api/v1/accounts/{id}/grants/{grant_id}")]
+pub async fn revoke_grant(command: Command, path: Path<GrantPath>) -> ApiResult<Reply> {
+    let (id, grant_id) = (path.id, path.grant_id);
+    command
+        .run(async move |tx| {
+            let scope = tx.scope();
+            let account = store::lock(tx.conn(), &scope, id).await?;
+            let grant = store::delete_grant(tx.conn(), id, grant_id).await?.ok_or(Code::NotFound)?;
+            tx.require(account.organization_id).await?;
+            if !may_give(tx, id, grant.role, grant.organization_id, &grant.modules()).await? {
+                return Err(ApiError::from(Code::PermissionDenied));
+            }
+            changed(tx, "grant.revoked", &GrantView::of(&grant), false).await?;
+            Ok(Reply::nothing())
+        })
+        .await
+}

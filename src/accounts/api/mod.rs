@@ -1,0 +1,6 @@
+//! Handlers, by what they are about.
+
+pub mod admin;
+pub mod grants;
+pub mod me;
+pub mod session;

@@ -1,0 +1,49 @@
+//! Who signs in and what she may do: accounts, passwords, second factors, sessions, tokens, grants. Other slices use
+//! [`require_step_up`]; the gate asks [`authenticate`]; `App` holds the caches.
+
+mod api;
+pub mod passwords;
+pub mod revocation;
+mod rules;
+pub mod store;
+mod tokens;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub use api::session::require_step_up;
+pub use passwords::Passwords;
+pub use rules::{AccountStatus, initial_password};
+pub use tokens::{SigningKeys, TokenCache, authenticate};
+
+/// Labels of this slice's enumerations.
+pub const DICTIONARIES: &[(&str, &[(&str, &str, &str)])] = &[("account_status", AccountStatus::LABELS)];
+
+/// Mounts the slice.
+pub fn routes(services: &mut ServiceConfig) {
+    services
+        .service(api::session::login)
+        .service(api::session::refresh)
+        .service(api::session::logout)
+        .service(api::session::step_up)
+        .service(api::session::list_sessions)
+        .service(api::session::end_session)
+        .service(api::session::get_jwks)
+        .service(api::me::get_me)
+        .service(api::me::update_me)
+        .service(api::me::change_password)
+        .service(api::me::start_totp)
+        .service(api::me::confirm_totp)
+        .service(api::me::remove_totp)
+        .service(api::admin::list_accounts)
+        .service(api::admin::count_accounts)
+        .service(api::admin::create_account)
+        .service(api::admin::get_account)
+        .service(api::admin::update_account)
+        .service(api::admin::disable_account)
+        .service(api::admin::enable_account)
+        .service(api::admin::unlock_account)
+        .service(api::admin::reset_account_password)
+        .service(api::grants::list_grants)
+        .service(api::grants::create_grant)
+        .service(api::grants::revoke_grant);
+}

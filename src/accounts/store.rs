@@ -1,0 +1,469 @@
+//! Tables of accounts, grants and sessions.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::api::admin::AccountQuery;
+use super::rules::{AccountStatus, Attempts, FAILURE_WINDOW};
+use crate::access::{HeldRole, Module, Role, Scope};
+use crate::db::schema::{accounts, grants, organization_tree, organizations, recovery_codes, refresh_tokens, sessions, sign_in_attempts};
+use crate::http::page::{PageRequest, TOTAL_CAP};
+use crate::ids::{AccountId, GrantId, OrganizationId, PersonId, SessionId};
+use crate::reference::contains;
+
+/// An account.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = accounts)]
+pub struct AccountRow {
+    pub id: AccountId,
+    pub username: String,
+    pub display_name: String,
+    pub organization_id: OrganizationId,
+    pub person_id: Option<PersonId>,
+    pub status: AccountStatus,
+    pub password_hash: String,
+    pub password_is_initial: bool,
+    pub totp_secret: Option<Vec<u8>>,
+    pub totp_confirmed: bool,
+    pub totp_last_step: Option<i64>,
+    pub last_login_at: Option<DateTime<Utc>>,
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A new account.
+#[derive(Insertable)]
+#[diesel(table_name = accounts)]
+pub struct NewAccountRow<'a> {
+    pub id: AccountId,
+    pub username: &'a str,
+    pub display_name: &'a str,
+    pub organization_id: OrganizationId,
+    pub person_id: Option<PersonId>,
+    pub status: AccountStatus,
+    pub password_hash: &'a str,
+    pub password_is_initial: bool,
+    pub password_changed_at: DateTime<Utc>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A session.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = sessions)]
+pub struct SessionRow {
+    pub id: SessionId,
+    pub account_id: AccountId,
+    pub authenticated_at: DateTime<Utc>,
+    pub strong: bool,
+    pub user_agent: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub last_used_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// A grant.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = grants)]
+pub struct GrantRow {
+    pub id: GrantId,
+    pub account_id: AccountId,
+    pub role: Role,
+    pub organization_id: OrganizationId,
+    pub modules: Vec<String>,
+    pub from_on: NaiveDate,
+    pub to_on: Option<NaiveDate>,
+    pub granted_by: Option<AccountId>,
+    pub created_at: DateTime<Utc>,
+}
+
+impl GrantRow {
+    /// What it gives.
+    pub fn held(&self) -> HeldRole {
+        HeldRole {
+            role: self.role,
+            organization_id: self.organization_id,
+            modules: self.modules(),
+            from_on: self.from_on,
+            to_on: self.to_on,
+        }
+    }
+
+    /// Its modules; a name that this program does not know gives nothing.
+    pub fn modules(&self) -> Vec<Module> {
+        self.modules.iter().filter_map(|name| name.parse().ok()).collect()
+    }
+}
+
+/// The session, account and grants behind a token; none when any of them is no longer good.
+pub async fn find_caller(
+    conn: &mut AsyncPgConnection,
+    session: SessionId,
+    account: AccountId,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<(SessionRow, AccountRow, Vec<HeldRole>)>> {
+    let found: Option<(SessionRow, AccountRow)> = sessions::table
+        .inner_join(accounts::table.on(accounts::id.eq(sessions::account_id)))
+        .filter(sessions::id.eq(session))
+        .filter(accounts::id.eq(account))
+        .filter(sessions::ended_at.is_null())
+        .filter(sessions::expires_at.gt(now))
+        .filter(accounts::status.eq(AccountStatus::Active))
+        .select((SessionRow::as_select(), AccountRow::as_select()))
+        .first(conn)
+        .await
+        .optional()?;
+    let Some((session, account)) = found else { return Ok(None) };
+    let roles = grants_of(conn, account.id).await?.iter().map(GrantRow::held).collect();
+    Ok(Some((session, account, roles)))
+}
+
+/// All grants of an account.
+pub async fn grants_of(conn: &mut AsyncPgConnection, account: AccountId) -> QueryResult<Vec<GrantRow>> {
+    grants::table.filter(grants::account_id.eq(account)).order(grants::id).select(GrantRow::as_select()).load(conn).await
+}
+
+/// The account with a name.
+pub async fn find_by_username(conn: &mut AsyncPgConnection, username: &str) -> QueryResult<Option<AccountRow>> {
+    accounts::table.filter(accounts::username.eq(username)).select(AccountRow::as_select()).first(conn).await.optional()
+}
+
+/// An account, locked until the transaction ends. For operations on oneself, which have no scope.
+pub async fn lock_own(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<AccountRow> {
+    accounts::table.find(id).select(AccountRow::as_select()).for_update().first(conn).await
+}
+
+macro_rules! in_scope {
+    ($scope:expr) => {
+        diesel::dsl::exists(
+            organization_tree::table
+                .filter(organization_tree::descendant_id.eq(accounts::organization_id))
+                .filter(organization_tree::ancestor_id.eq_any($scope.places()))
+                .filter(organization_tree::to_on.is_null()),
+        )
+    };
+}
+
+/// An account inside a scope, locked until the transaction ends.
+pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: AccountId) -> QueryResult<AccountRow> {
+    accounts::table.find(id).filter(in_scope!(scope)).select(AccountRow::as_select()).for_update().first(conn).await
+}
+
+/// An account inside a scope.
+pub async fn find(conn: &mut &AsyncPgConnection, scope: &Scope, id: AccountId) -> QueryResult<AccountRow> {
+    accounts::table.find(id).filter(in_scope!(scope)).select(AccountRow::as_select()).first(conn).await
+}
+
+macro_rules! filtered {
+    ($rows:expr, $query:expr) => {{
+        let mut rows = $rows;
+        if let Some(status) = $query.status {
+            rows = rows.filter(accounts::status.eq(status));
+        }
+        if let Some(organization) = $query.organization_id {
+            rows = rows.filter(accounts::organization_id.eq(organization));
+        }
+        if let Some(within) = $query.within {
+            rows = rows.filter(diesel::dsl::exists(
+                organization_tree::table
+                    .filter(organization_tree::descendant_id.eq(accounts::organization_id))
+                    .filter(organization_tree::ancestor_id.eq(within))
+                    .filter(organization_tree::to_on.is_null()),
+            ));
+        }
+        if let Some(q) = &$query.q {
+            rows = rows.filter(accounts::username.like(contains(&q.to_lowercase())).or(accounts::display_name.like(contains(q))));
+        }
+        rows
+    }};
+}
+
+/// One page of accounts inside a scope.
+pub async fn list(
+    conn: &mut &AsyncPgConnection,
+    scope: &Scope,
+    query: &AccountQuery,
+    page: &PageRequest,
+) -> QueryResult<Vec<AccountRow>> {
+    let rows = accounts::table.filter(in_scope!(scope)).select(AccountRow::as_select()).into_boxed();
+    let mut rows = filtered!(rows, query).order(accounts::id).limit(page.rows());
+    if let Some(after) = &page.after {
+        rows = rows.filter(accounts::id.gt(after.id));
+    }
+    rows.load(conn).await
+}
+
+/// How many accounts inside a scope, counted up to one beyond the cap.
+pub async fn total(conn: &mut &AsyncPgConnection, scope: &Scope, query: &AccountQuery) -> QueryResult<i64> {
+    let rows = accounts::table.filter(in_scope!(scope)).select(accounts::id).into_boxed();
+    let ids: Vec<AccountId> = filtered!(rows, query).limit(TOTAL_CAP + 1).load(conn).await?;
+    Ok(ids.len() as i64)
+}
+
+/// How many accounts of each status or organization inside a scope.
+pub async fn counts(
+    conn: &mut &AsyncPgConnection,
+    scope: &Scope,
+    query: &AccountQuery,
+    by_status: bool,
+) -> QueryResult<Vec<(Option<String>, i64)>> {
+    if by_status {
+        let rows = accounts::table
+            .filter(in_scope!(scope))
+            .group_by(accounts::status)
+            .select((accounts::status.nullable(), diesel::dsl::count_star()))
+            .into_boxed();
+        return filtered!(rows, query).order(accounts::status).load(conn).await;
+    }
+    let rows = accounts::table
+        .filter(in_scope!(scope))
+        .group_by(accounts::organization_id)
+        .select((accounts::organization_id, diesel::dsl::count_star()))
+        .into_boxed();
+    let rows: Vec<(OrganizationId, i64)> = filtered!(rows, query).order(accounts::organization_id).load(conn).await?;
+    Ok(rows.into_iter().map(|(id, count)| (Some(id.to_string()), count)).collect())
+}
+
+/// Name of an organization, for views of accounts.
+pub async fn organization_name(conn: &mut &AsyncPgConnection, id: OrganizationId) -> QueryResult<String> {
+    organizations::table.find(id).select(organizations::name).first(conn).await
+}
+
+/// What is remembered of attempts from one network.
+pub async fn attempts(conn: &mut AsyncPgConnection, account: AccountId, network: &[u8], now: DateTime<Utc>) -> QueryResult<Attempts> {
+    use sign_in_attempts as t;
+    let own: Option<(i32, Option<DateTime<Utc>>, Option<DateTime<Utc>>)> =
+        t::table.find((account, network)).select((t::failures, t::last_failure_at, t::last_success_at)).first(conn).await.optional()?;
+    let account_failures: Option<i64> = t::table
+        .filter(t::account_id.eq(account))
+        .filter(t::last_failure_at.gt(now - FAILURE_WINDOW))
+        .select(diesel::dsl::sum(t::failures))
+        .first(conn)
+        .await?;
+    let (failures, last_failure_at, last_success_at) = own.unwrap_or_default();
+    Ok(Attempts { failures, last_failure_at, last_success_at, account_failures: account_failures.unwrap_or(0) })
+}
+
+/// Remembers a wrong password.
+pub async fn count_failure(conn: &mut AsyncPgConnection, account: AccountId, network: &[u8], now: DateTime<Utc>) -> QueryResult<()> {
+    use sign_in_attempts as t;
+    diesel::insert_into(t::table)
+        .values((t::account_id.eq(account), t::address_hash.eq(network), t::failures.eq(1), t::last_failure_at.eq(now)))
+        .on_conflict((t::account_id, t::address_hash))
+        .do_update()
+        .set((t::failures.eq(t::failures + 1), t::last_failure_at.eq(now)))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Remembers a sign-in.
+pub async fn count_success(conn: &mut AsyncPgConnection, account: AccountId, network: &[u8], now: DateTime<Utc>) -> QueryResult<()> {
+    use sign_in_attempts as t;
+    diesel::insert_into(t::table)
+        .values((t::account_id.eq(account), t::address_hash.eq(network), t::last_success_at.eq(now)))
+        .on_conflict((t::account_id, t::address_hash))
+        .do_update()
+        .set((t::failures.eq(0), t::last_success_at.eq(now)))
+        .execute(conn)
+        .await?;
+    diesel::update(accounts::table.find(account)).set(accounts::last_login_at.eq(now)).execute(conn).await?;
+    Ok(())
+}
+
+/// Forgets the failures of an account.
+pub async fn forget_failures(conn: &mut AsyncPgConnection, account: AccountId) -> QueryResult<()> {
+    use sign_in_attempts as t;
+    diesel::update(t::table.filter(t::account_id.eq(account))).set(t::failures.eq(0)).execute(conn).await?;
+    Ok(())
+}
+
+/// Accepts a one-time code's step; false when that step, or a later one, was used already.
+pub async fn use_totp_step(conn: &mut AsyncPgConnection, account: AccountId, step: i64) -> QueryResult<bool> {
+    let unused = accounts::totp_last_step.is_null().or(accounts::totp_last_step.lt(step));
+    let used = diesel::update(accounts::table.find(account).filter(unused))
+        .set(accounts::totp_last_step.eq(step))
+        .execute(conn)
+        .await?;
+    Ok(used == 1)
+}
+
+/// Uses a recovery code; false when there is no such unused code.
+pub async fn use_recovery_code(conn: &mut AsyncPgConnection, account: AccountId, hash: &[u8], now: DateTime<Utc>) -> QueryResult<bool> {
+    let used = diesel::update(recovery_codes::table.find((account, hash)).filter(recovery_codes::used_at.is_null()))
+        .set(recovery_codes::used_at.eq(now))
+        .execute(conn)
+        .await?;
+    Ok(used == 1)
+}
+
+/// Replaces the recovery codes of an account.
+pub async fn put_recovery_codes(conn: &mut AsyncPgConnection, account: AccountId, hashes: &[Vec<u8>]) -> QueryResult<()> {
+    diesel::delete(recovery_codes::table.filter(recovery_codes::account_id.eq(account))).execute(conn).await?;
+    let rows: Vec<_> =
+        hashes.iter().map(|hash| (recovery_codes::account_id.eq(account), recovery_codes::code_hash.eq(hash))).collect();
+    diesel::insert_into(recovery_codes::table).values(rows).execute(conn).await?;
+    Ok(())
+}
+
+/// Ends sessions of an account: all, one, or all but one.
+pub async fn end_sessions(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    only: Option<SessionId>,
+    except: Option<SessionId>,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    let mut rows = diesel::update(sessions::table)
+        .filter(sessions::account_id.eq(account))
+        .filter(sessions::ended_at.is_null())
+        .set((sessions::ended_at.eq(now), sessions::end_reason.eq(reason.to_owned())))
+        .into_boxed();
+    if let Some(only) = only {
+        rows = rows.filter(sessions::id.eq(only));
+    }
+    if let Some(except) = except {
+        rows = rows.filter(sessions::id.ne(except));
+    }
+    rows.execute(conn).await
+}
+
+/// The open sessions of an account, newest first.
+pub async fn open_sessions(conn: &mut &AsyncPgConnection, account: AccountId, now: DateTime<Utc>) -> QueryResult<Vec<SessionRow>> {
+    sessions::table
+        .filter(sessions::account_id.eq(account))
+        .filter(sessions::ended_at.is_null())
+        .filter(sessions::expires_at.gt(now))
+        .order(sessions::id.desc())
+        .limit(100)
+        .select(SessionRow::as_select())
+        .load(conn)
+        .await
+}
+
+/// Writes a session.
+pub async fn insert_session(conn: &mut AsyncPgConnection, session: &SessionRow) -> QueryResult<()> {
+    diesel::insert_into(sessions::table).values(session).execute(conn).await?;
+    Ok(())
+}
+
+/// The caller has shown again who she is.
+pub async fn step_up(conn: &mut AsyncPgConnection, session: SessionId, strong: bool, now: DateTime<Utc>) -> QueryResult<SessionRow> {
+    diesel::update(sessions::table.find(session))
+        .set((sessions::authenticated_at.eq(now), sessions::strong.eq(strong)))
+        .returning(SessionRow::as_returning())
+        .get_result(conn)
+        .await
+}
+
+/// Writes a refresh token.
+pub async fn insert_refresh(
+    conn: &mut AsyncPgConnection,
+    hash: &[u8],
+    session: SessionId,
+    now: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> QueryResult<()> {
+    use refresh_tokens as t;
+    diesel::insert_into(t::table)
+        .values((t::hash.eq(hash), t::session_id.eq(session), t::created_at.eq(now), t::expires_at.eq(expires_at)))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// A refresh token and its session, locked: two refreshes with one token take turns.
+pub async fn lock_refresh(
+    conn: &mut AsyncPgConnection,
+    hash: &[u8],
+) -> QueryResult<Option<(Option<DateTime<Utc>>, DateTime<Utc>, SessionRow)>> {
+    use refresh_tokens as t;
+    t::table
+        .inner_join(sessions::table.on(sessions::id.eq(t::session_id)))
+        .filter(t::hash.eq(hash))
+        .select((t::used_at, t::expires_at, SessionRow::as_select()))
+        .for_update()
+        .first(conn)
+        .await
+        .optional()
+}
+
+/// Marks a refresh token used and its session alive.
+pub async fn use_refresh(conn: &mut AsyncPgConnection, hash: &[u8], session: SessionId, now: DateTime<Utc>) -> QueryResult<()> {
+    use refresh_tokens as t;
+    diesel::update(t::table.find(hash)).set(t::used_at.eq(now)).execute(conn).await?;
+    diesel::update(sessions::table.find(session)).set(sessions::last_used_at.eq(now)).execute(conn).await?;
+    Ok(())
+}
+
+/// Writes an account.
+pub async fn insert(conn: &mut AsyncPgConnection, account: &NewAccountRow<'_>) -> QueryResult<AccountRow> {
+    diesel::insert_into(accounts::table).values(account).returning(AccountRow::as_returning()).get_result(conn).await
+}
+
+/// Fields of an account that a change sets.
+#[derive(Default, AsChangeset)]
+#[diesel(table_name = accounts)]
+pub struct AccountChange<'a> {
+    pub display_name: Option<&'a str>,
+    pub organization_id: Option<OrganizationId>,
+    pub person_id: Option<Option<PersonId>>,
+    pub status: Option<AccountStatus>,
+    pub password_hash: Option<&'a str>,
+    pub password_is_initial: Option<bool>,
+    pub password_changed_at: Option<DateTime<Utc>>,
+    pub totp_secret: Option<Option<&'a [u8]>>,
+    pub totp_confirmed: Option<bool>,
+    pub totp_last_step: Option<Option<i64>>,
+}
+
+/// Changes an account and raises its version.
+pub async fn update(conn: &mut AsyncPgConnection, id: AccountId, change: &AccountChange<'_>, now: DateTime<Utc>) -> QueryResult<AccountRow> {
+    diesel::update(accounts::table.find(id))
+        .set((change, accounts::version.eq(accounts::version + 1), accounts::updated_at.eq(now)))
+        .returning(AccountRow::as_returning())
+        .get_result(conn)
+        .await
+}
+
+/// Whether an organization exists inside a scope and is active.
+pub async fn active_organization_in(conn: &mut AsyncPgConnection, scope: &Scope, id: OrganizationId) -> QueryResult<bool> {
+    let inside = organizations::table
+        .inner_join(organization_tree::table.on(organization_tree::descendant_id.eq(organizations::id)))
+        .filter(organizations::id.eq(id))
+        .filter(organizations::status.eq("active"))
+        .filter(organization_tree::ancestor_id.eq_any(scope.places()))
+        .filter(organization_tree::to_on.is_null());
+    diesel::select(diesel::dsl::exists(inside)).get_result(conn).await
+}
+
+/// Which of some organizations lie inside a scope.
+pub async fn covered(conn: &mut AsyncPgConnection, scope: &Scope, ids: &[OrganizationId]) -> QueryResult<Vec<OrganizationId>> {
+    organization_tree::table
+        .filter(organization_tree::descendant_id.eq_any(ids))
+        .filter(organization_tree::ancestor_id.eq_any(scope.places()))
+        .filter(organization_tree::to_on.is_null())
+        .select(organization_tree::descendant_id)
+        .distinct()
+        .load(conn)
+        .await
+}
+
+/// Writes a grant.
+pub async fn insert_grant(conn: &mut AsyncPgConnection, grant: &GrantRow) -> QueryResult<()> {
+    diesel::insert_into(grants::table).values(grant).execute(conn).await?;
+    Ok(())
+}
+
+/// Deletes a grant of an account; none: there is no such grant.
+pub async fn delete_grant(conn: &mut AsyncPgConnection, account: AccountId, id: GrantId) -> QueryResult<Option<GrantRow>> {
+    diesel::delete(grants::table.find(id).filter(grants::account_id.eq(account)))
+        .returning(GrantRow::as_returning())
+        .get_result(conn)
+        .await
+        .optional()
+}

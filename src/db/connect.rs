@@ -1,0 +1,197 @@
+//! Connections. Transactions take one from a pool; bounded reads share a few pipelined connections per HTTP worker, which
+//! halves the database's work for each of them.
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use futures_util::FutureExt;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::http::problem::{ApiError, ApiResult, Code};
+
+/// Connections of a worker that its reads share.
+const READERS: usize = 2;
+
+/// How to reach the database, and the pool for transactions.
+#[derive(Clone)]
+pub struct Db {
+    target: Target,
+    pool: Pool<AsyncPgConnection>,
+}
+
+/// Where the database is and how to speak to it.
+#[derive(Clone)]
+struct Target {
+    url: String,
+    tls: Option<MakeRustlsConnect>,
+}
+
+impl Db {
+    /// Prepares a pool of at most `size` connections; none is opened yet.
+    pub fn new(url: &str, ca_file: Option<&Path>, size: usize) -> Result<Self, String> {
+        let target = Target { url: url.to_owned(), tls: ca_file.map(tls).transpose()? };
+        let mut manager = ManagerConfig::default();
+        // A ping at each checkout costs more than the query it protects; broken connections are discarded when they fail.
+        manager.recycling_method = RecyclingMethod::Fast;
+        let setup = target.clone();
+        manager.custom_setup = Box::new(move |_| {
+            let target = setup.clone();
+            async move { target.connect(Role::Transactions).await.map(|(connection, _)| connection) }.boxed()
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(url, manager);
+        let pool = Pool::builder(manager)
+            .max_size(size)
+            .wait_timeout(Some(Duration::from_secs(5)))
+            .create_timeout(Some(Duration::from_secs(5)))
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|fault| fault.to_string())?;
+        Ok(Self { target, pool })
+    }
+
+    /// A connection for a transaction. Waits at most five seconds for one.
+    pub async fn transaction_connection(&self) -> ApiResult<Object<AsyncPgConnection>> {
+        use deadpool::managed::PoolError;
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Timeout(_) => ApiError::from(Code::Overloaded).caused_by("no connection became free"),
+            other => ApiError::from(Code::Unavailable).caused_by(other),
+        })
+    }
+
+    /// A connection of one's own, for work that is long or that listens.
+    pub async fn dedicated_connection(&self) -> ConnectionResult<AsyncPgConnection> {
+        self.target.connect(Role::Dedicated).await.map(|(connection, _)| connection)
+    }
+
+    /// A plain client and its driver, for LISTEN.
+    pub async fn listener(
+        &self,
+    ) -> Result<(tokio_postgres::Client, tokio_postgres::Connection<tokio_postgres::Socket, tokio_postgres::tls::NoTlsStream>), String>
+    {
+        let config = self.target.config(Role::Dedicated).map_err(|fault| fault.to_string())?;
+        config.connect(tokio_postgres::NoTls).await.map_err(|fault| fault.to_string())
+    }
+
+    /// The reads of one worker.
+    pub fn reader(&self) -> Reader {
+        Reader { target: self.target.clone(), slots: Default::default(), next: Cell::new(0) }
+    }
+
+    /// Connections in use and idle, for the metrics.
+    pub fn pool_state(&self) -> (usize, usize) {
+        let status = self.pool.status();
+        (status.size.saturating_sub(status.available), status.available)
+    }
+
+    /// Connections that exist and the most there may be.
+    pub fn pool_size(&self) -> (usize, usize) {
+        let status = self.pool.status();
+        (status.size, status.max_size)
+    }
+}
+
+/// What a connection is for; decides its time limits.
+#[derive(Clone, Copy)]
+enum Role {
+    Reads,
+    Transactions,
+    Dedicated,
+}
+
+impl Target {
+    fn config(&self, role: Role) -> Result<tokio_postgres::Config, tokio_postgres::Error> {
+        let mut config: tokio_postgres::Config = self.url.parse()?;
+        let limits = match role {
+            Role::Reads => "-c statement_timeout=10s -c default_transaction_read_only=on",
+            Role::Transactions => "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s",
+            Role::Dedicated => "",
+        };
+        config.options(format!("-c role=half_sky_service -c TimeZone=UTC {limits}"));
+        config.application_name("half-sky");
+        config.connect_timeout(Duration::from_secs(5));
+        Ok(config)
+    }
+
+    /// Opens a connection. The flag turns true when it is lost.
+    async fn connect(&self, role: Role) -> ConnectionResult<(AsyncPgConnection, Arc<AtomicBool>)> {
+        let bad = |fault: tokio_postgres::Error| {
+            let cause = std::error::Error::source(&fault).map(|cause| format!(": {cause}")).unwrap_or_default();
+            ConnectionError::BadConnection(format!("{fault}{cause}"))
+        };
+        let config = self.config(role).map_err(bad)?;
+        let lost = Arc::new(AtomicBool::new(false));
+        let signal = Arc::clone(&lost);
+        let client = match &self.tls {
+            Some(tls) => {
+                let (client, connection) = config.connect(tls.clone()).await.map_err(bad)?;
+                tokio::spawn(async move {
+                    drop(connection.await);
+                    signal.store(true, Ordering::Relaxed);
+                });
+                client
+            }
+            None => {
+                let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
+                tokio::spawn(async move {
+                    drop(connection.await);
+                    signal.store(true, Ordering::Relaxed);
+                });
+                client
+            }
+        };
+        Ok((AsyncPgConnection::try_from(client).await?, lost))
+    }
+}
+
+fn tls(ca_file: &Path) -> Result<MakeRustlsConnect, String> {
+    let fault = |fault: &dyn std::fmt::Display| format!("{}: {fault}", ca_file.display());
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca_file).map_err(|e| fault(&e))? {
+        roots.add(certificate.map_err(|e| fault(&e))?).map_err(|e| fault(&e))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| fault(&e))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+/// One slot of a [`Reader`]: a shared connection and the flag that says it is lost.
+type Slot = RefCell<Option<(Rc<AsyncPgConnection>, Arc<AtomicBool>)>>;
+
+/// The pipelined connections of one HTTP worker. Statements of several requests travel together; scope is in each statement,
+/// never in the session. A lost connection is replaced at the next read.
+pub struct Reader {
+    target: Target,
+    slots: [Slot; READERS],
+    next: Cell<usize>,
+}
+
+impl Reader {
+    /// A connection to read on; use it as `&mut &*connection`.
+    pub async fn connection(&self) -> ApiResult<Rc<AsyncPgConnection>> {
+        let slot = &self.slots[self.next.replace((self.next.get() + 1) % READERS)];
+        if let Some((connection, lost)) = &*slot.borrow()
+            && !lost.load(Ordering::Relaxed)
+        {
+            return Ok(Rc::clone(connection));
+        }
+        let (connection, lost) =
+            self.target.connect(Role::Reads).await.map_err(|fault| ApiError::from(Code::Unavailable).caused_by(fault))?;
+        let connection = Rc::new(connection);
+        *slot.borrow_mut() = Some((Rc::clone(&connection), lost));
+        Ok(connection)
+    }
+}

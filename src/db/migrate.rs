@@ -1,0 +1,53 @@
+//! Migrations: embedded in the program, run by the owner of the tables under a lock, never by `serve`.
+
+use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+/// Every migration, in order.
+pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+
+/// Two programs that migrate at once take turns on this advisory lock.
+const LOCK: &str = "SELECT pg_advisory_lock(hashtext('half-sky migrate'))";
+
+/// Runs what is pending; returns the names of what ran. Needs a multi-threaded runtime: the harness blocks in place.
+pub async fn run(owner_url: &str) -> Result<Vec<String>, String> {
+    let mut connection = AsyncPgConnection::establish(owner_url).await.map_err(|fault| fault.to_string())?;
+    diesel::sql_query(LOCK).execute(&mut connection).await.map_err(|fault| fault.to_string())?;
+    let mut harness = AsyncMigrationHarness::new(connection);
+    let ran = harness.run_pending_migrations(MIGRATIONS).map_err(|fault| fault.to_string())?;
+    Ok(ran.iter().map(ToString::to_string).collect())
+}
+
+/// Undoes every migration, for the schema test.
+pub async fn revert_all(owner_url: &str) -> Result<(), String> {
+    let connection = AsyncPgConnection::establish(owner_url).await.map_err(|fault| fault.to_string())?;
+    let mut harness = AsyncMigrationHarness::new(connection);
+    harness.revert_all_migrations(MIGRATIONS).map_err(|fault| fault.to_string())?;
+    Ok(())
+}
+
+/// How many embedded migrations the database lacks. It may hold more: a newer program has migrated already.
+pub async fn pending(connection: &mut AsyncPgConnection) -> Result<usize, String> {
+    use diesel::migration::MigrationSource;
+    #[derive(diesel::QueryableByName)]
+    struct Version {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        version: String,
+    }
+    let run: Vec<Version> = diesel::sql_query("SELECT version FROM __diesel_schema_migrations")
+        .load(connection)
+        .await
+        .map_err(|fault| fault.to_string())?;
+    let embedded = MigrationSource::<diesel::pg::Pg>::migrations(&MIGRATIONS).map_err(|fault| fault.to_string())?;
+    Ok(embedded
+        .iter()
+        .filter(|migration| run.iter().all(|run| migration.name().version().to_string() != run.version))
+        .count())
+}
+
+/// Creates an empty database and hands it to the same owner, for the private PostgreSQL and the tests.
+pub async fn create_database(server_url: &str, name: &str, template: Option<&str>) -> Result<(), String> {
+    let mut connection = AsyncPgConnection::establish(server_url).await.map_err(|fault| fault.to_string())?;
+    let template = template.map(|template| format!(" TEMPLATE \"{template}\"")).unwrap_or_default();
+    connection.batch_execute(&format!("CREATE DATABASE \"{name}\"{template}")).await.map_err(|fault| fault.to_string())
+}

@@ -1,0 +1,9 @@
+//! The database: connections, migrations, the generated schema and the enumerations that are text in it.
+
+pub mod connect;
+pub mod migrate;
+pub mod private_postgres;
+pub mod schema;
+pub mod text_enum;
+
+pub use connect::{Db, Reader};

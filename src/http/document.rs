@@ -1,0 +1,460 @@
+//! The OpenAPI document at work: it routes, it knows each operation's need, and its schemas are the validators of parameters
+//! and bodies. What the document says and what the service accepts cannot differ.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use actix_web::http::Method;
+use jsonschema::error::ValidationErrorKind as Kind;
+use jsonschema::{Draft, ValidationError, Validator, ValidatorMap};
+use serde_json::{Map, Value, json};
+
+use super::problem::{ApiError, ApiResult, Code, FieldError, Place};
+use crate::access::{self, Need};
+
+/// One operation of the document.
+pub struct Operation {
+    /// operationId.
+    pub id: String,
+    /// HTTP method.
+    pub method: Method,
+    /// Path template.
+    pub path: String,
+    /// What it asks of its caller.
+    pub need: Need,
+    /// It needs an `Idempotency-Key`.
+    pub needs_key: bool,
+    /// It needs an `If-Match`.
+    pub needs_version: bool,
+    /// It takes a JSON body.
+    pub takes_body: bool,
+    /// Rate limit policy.
+    pub policy: &'static str,
+    parameters: Vec<Parameter>,
+    /// Name of its body's validator.
+    body: Option<String>,
+}
+
+struct Parameter {
+    name: String,
+    place: ParameterPlace,
+    required: bool,
+    shape: Shape,
+    validator: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ParameterPlace {
+    Path,
+    Query,
+    Header,
+}
+
+/// What a parameter's text stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Text,
+    Integer,
+    Number,
+    Boolean,
+    List,
+}
+
+/// The document, compiled.
+pub struct Document {
+    /// The document as it is served and committed.
+    pub json: Value,
+    /// The same, as bytes.
+    pub bytes: actix_web::web::Bytes,
+    operations: Vec<Operation>,
+    paths: matchit::Router<HashMap<Method, usize>>,
+    validators: ValidatorMap,
+}
+
+/// What a path and method lead to.
+pub enum Route<'a> {
+    /// An operation, with its path parameters still encoded.
+    Found(&'static Operation, Vec<(&'a str, &'a str)>),
+    /// The path exists, the method does not: the methods that do.
+    OtherMethods(String),
+    /// No such path.
+    Unknown,
+}
+
+/// The document of this program.
+pub fn document() -> &'static Document {
+    static DOCUMENT: OnceLock<Document> = OnceLock::new();
+    DOCUMENT.get_or_init(|| Document::compile(super::openapi::build()))
+}
+
+impl Document {
+    fn compile(json: Value) -> Self {
+        let mut schemas = Map::new();
+        let mut operations = Vec::new();
+        let mut by_path: Vec<(String, HashMap<Method, usize>)> = Vec::new();
+        if let Some(components) = json["components"]["schemas"].as_object() {
+            for (name, schema) in components {
+                schemas.insert(name.clone(), rebase(schema));
+            }
+        }
+        for (path, item) in json["paths"].as_object().into_iter().flatten() {
+            let mut methods = HashMap::new();
+            for (method, operation) in item.as_object().into_iter().flatten() {
+                let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
+                methods.insert(method.clone(), operations.len());
+                operations.push(Operation::read(&json, path, method, operation, &mut schemas));
+            }
+            by_path.push((path.clone(), methods));
+        }
+        let mut paths = matchit::Router::new();
+        for (path, methods) in by_path {
+            paths.insert(path.clone(), methods).unwrap_or_else(|fault| panic!("path {path}: {fault}"));
+        }
+        let validators = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .should_validate_formats(true)
+            .build_map(&json!({ "$defs": schemas }))
+            .unwrap_or_else(|fault| panic!("the document's schemas do not compile: {fault}"));
+        let bytes = serde_json::to_vec(&json).expect("a JSON value serializes").into();
+        Self { json, bytes, operations, paths, validators }
+    }
+
+    /// Every operation.
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// Looks a path and method up.
+    pub fn route<'a>(&'static self, method: &Method, path: &'a str) -> Route<'a> {
+        let Ok(found) = self.paths.at(path) else { return Route::Unknown };
+        let wanted = if method == Method::HEAD { &Method::GET } else { method };
+        match found.value.get(wanted) {
+            Some(index) => Route::Found(&self.operations[*index], found.params.iter().collect()),
+            None => Route::OtherMethods(allowed(found.value)),
+        }
+    }
+
+    /// The methods of a path, for `Allow`.
+    pub fn methods(&self, path: &str) -> Option<String> {
+        self.paths.at(path).ok().map(|found| allowed(found.value))
+    }
+
+    /// Checks a body. Wrong shape: an error with the first pointer (400). Broken rules: every fault, for the right moment (422).
+    pub fn check_body(&self, operation: &Operation, body: &Value) -> ApiResult<Vec<FieldError>> {
+        let Some(name) = &operation.body else { return Ok(vec![]) };
+        let mut faults = Vec::new();
+        for error in self.validator(name).iter_errors(body) {
+            collect(&error, &mut faults)?;
+        }
+        Ok(faults)
+    }
+
+    /// Checks a response body against the document, for the tests.
+    pub fn check_response(&self, operation: &Operation, status: u16, body: &Value) -> Result<(), String> {
+        let reference = &self.json["paths"][&operation.path][operation.method.as_str().to_lowercase()]["responses"];
+        let mut response = reference.get(status.to_string()).ok_or_else(|| format!("{} does not document {status}", operation.id))?;
+        if let Some(name) = response["$ref"].as_str().and_then(|name| name.strip_prefix("#/components/responses/")) {
+            response = &self.json["components"]["responses"][name];
+        }
+        let Some((_, content)) = response["content"].as_object().and_then(|content| content.iter().next()) else { return Ok(()) };
+        let schema = json!({ "$defs": self.json["components"]["schemas"].as_object().map(|all| all.iter()
+            .map(|(name, schema)| (name.clone(), rebase(schema))).collect::<Map<_, _>>()), "allOf": [rebase(&content["schema"])] });
+        let validator = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .should_validate_formats(true)
+            .build(&schema)
+            .map_err(|fault| fault.to_string())?;
+        let faults: Vec<String> =
+            validator.iter_errors(body).map(|fault| format!("{}: {fault}", fault.instance_path())).take(5).collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+    }
+
+    /// Reads and checks path, query and header parameters; the result deserializes into the operation's parameter types.
+    pub fn read_parameters(
+        &self,
+        operation: &Operation,
+        path: &[(&str, &str)],
+        query: &str,
+        header: impl Fn(&str) -> Option<String>,
+    ) -> ApiResult<Map<String, Value>> {
+        let mut given: HashMap<(ParameterPlace, String), String> = HashMap::new();
+        for (name, value) in path {
+            let value = percent_encoding::percent_decode_str(value).decode_utf8().map_err(|_| bad_parameter(name))?;
+            given.insert((ParameterPlace::Path, (*name).to_owned()), value.into_owned());
+        }
+        for (name, value) in parse_query(query)? {
+            if !operation.parameters.iter().any(|known| known.place == ParameterPlace::Query && known.name == name) {
+                return Err(ApiError::from(Code::UnknownParameter).at(FieldError::parameter(
+                    &name,
+                    "unknown_parameter",
+                    "接口没有这个参数",
+                    "the operation does not know this parameter",
+                )));
+            }
+            if given.insert((ParameterPlace::Query, name.clone()), value).is_some() {
+                return Err(ApiError::from(Code::InvalidParameter).at(FieldError::parameter(
+                    &name,
+                    "repeated",
+                    "参数重复；多个值请用逗号分隔",
+                    "is given twice; separate several values by commas",
+                )));
+            }
+        }
+        let mut values = Map::new();
+        let mut faults = Vec::new();
+        for parameter in &operation.parameters {
+            let text = match parameter.place {
+                ParameterPlace::Header => header(&parameter.name),
+                place => given.remove(&(place, parameter.name.clone())),
+            };
+            let Some(text) = text else {
+                // Missing headers have answers of their own, at their own moment.
+                if parameter.required && parameter.place == ParameterPlace::Query {
+                    faults.push(FieldError::parameter(&parameter.name, "required", "缺少参数", "is missing"));
+                }
+                continue;
+            };
+            match self.read_parameter(parameter, &text) {
+                Ok(value) => drop(values.insert(parameter.name.clone(), value)),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if faults.is_empty() {
+            return Ok(values);
+        }
+        Err(faults.into_iter().fold(ApiError::from(Code::InvalidParameter), ApiError::at))
+    }
+
+    fn read_parameter(&self, parameter: &Parameter, text: &str) -> Result<Value, FieldError> {
+        let place = |fault: FieldError| FieldError {
+            place: match parameter.place {
+                ParameterPlace::Header => Place::Header(parameter.name.clone()),
+                _ => Place::Parameter(parameter.name.clone()),
+            },
+            ..fault
+        };
+        let wrong = |zh: &'static str, en: &'static str| place(FieldError::at("", "type", zh, en));
+        let value = match parameter.shape {
+            Shape::Text => Value::String(text.to_owned()),
+            Shape::Integer => json!(text.parse::<i64>().map_err(|_| wrong("应为整数", "must be an integer"))?),
+            Shape::Number => json!(text.parse::<f64>().map_err(|_| wrong("应为数字", "must be a number"))?),
+            Shape::Boolean => match text {
+                "true" => Value::Bool(true),
+                "false" => Value::Bool(false),
+                _ => return Err(wrong("应为 true 或 false", "must be true or false")),
+            },
+            Shape::List => text.split(',').map(Value::from).collect(),
+        };
+        let validator = self.validator(&parameter.validator);
+        let first = validator.iter_errors(&value).next().map(|error| describe(&error));
+        match first {
+            None => Ok(value),
+            Some(fault) => Err(place(fault)),
+        }
+    }
+
+    fn validator(&self, name: &str) -> &Validator {
+        let pointer = format!("#/$defs/{}", name.replace('~', "~0").replace('/', "~1"));
+        self.validators.get(&pointer).unwrap_or_else(|| panic!("no validator {pointer}"))
+    }
+}
+
+impl Operation {
+    fn read(json: &Value, path: &str, method: Method, operation: &Value, schemas: &mut Map<String, Value>) -> Self {
+        let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+        let need = access::need_of(&id).unwrap_or_else(|| panic!("operation {id} is not in access::OPERATIONS"));
+        let mut parameters = Vec::new();
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+            let validator = format!("{id}.{name}");
+            schemas.insert(validator.clone(), rebase(&parameter["schema"]));
+            parameters.push(Parameter {
+                place: match parameter["in"].as_str() {
+                    Some("path") => ParameterPlace::Path,
+                    Some("query") => ParameterPlace::Query,
+                    _ => ParameterPlace::Header,
+                },
+                required: parameter["required"].as_bool().unwrap_or(false),
+                shape: shape(json, &parameter["schema"]),
+                name,
+                validator,
+            });
+        }
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        let body = schema.is_object().then(|| {
+            let name = format!("{id}.body");
+            schemas.insert(name.clone(), rebase(schema));
+            name
+        });
+        let needs = |header: &str| {
+            parameters.iter().any(|known| known.required && known.place == ParameterPlace::Header && known.name == header)
+        };
+        Self {
+            needs_key: needs("Idempotency-Key"),
+            needs_version: needs("If-Match"),
+            takes_body: body.is_some(),
+            policy: if path.starts_with("/api/v1/auth/") && need == Need::Public { "sign_in" } else { "principal" },
+            path: path.to_owned(),
+            id,
+            method,
+            need,
+            parameters,
+            body,
+        }
+    }
+}
+
+impl std::hash::Hash for ParameterPlace {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (*self as u8).hash(state);
+    }
+}
+
+fn allowed(methods: &HashMap<Method, usize>) -> String {
+    let mut names: Vec<&str> = methods.keys().map(Method::as_str).collect();
+    if methods.contains_key(&Method::GET) {
+        names.push("HEAD");
+    }
+    names.push("OPTIONS");
+    names.sort_unstable();
+    names.join(", ")
+}
+
+/// Parameter schemas may be references.
+fn shape(json: &Value, schema: &Value) -> Shape {
+    if let Some(name) = schema["$ref"].as_str().and_then(|name| name.strip_prefix("#/components/schemas/")) {
+        return shape(json, &json["components"]["schemas"][name]);
+    }
+    match schema["type"].as_str() {
+        Some("integer") => Shape::Integer,
+        Some("number") => Shape::Number,
+        Some("boolean") => Shape::Boolean,
+        Some("array") => Shape::List,
+        _ => Shape::Text,
+    }
+}
+
+/// Points references at `$defs`, where the validators are compiled.
+fn rebase(schema: &Value) -> Value {
+    match schema {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| match (name.as_str(), value.as_str()) {
+                ("$ref", Some(target)) => (name.clone(), json!(target.replace("#/components/schemas/", "#/$defs/"))),
+                _ => (name.clone(), rebase(value)),
+            })
+            .collect(),
+        Value::Array(items) => items.iter().map(rebase).collect(),
+        other => other.clone(),
+    }
+}
+
+fn parse_query(query: &str) -> ApiResult<Vec<(String, String)>> {
+    let decode = |text: &str| {
+        percent_encoding::percent_decode_str(&text.replace('+', " "))
+            .decode_utf8()
+            .map(|text| text.into_owned())
+            .map_err(|_| ApiError::from(Code::InvalidParameter).because("参数不是 UTF-8", "a parameter is not UTF-8"))
+    };
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decode(name)?, decode(value)?);
+            if value.contains('\0') { Err(bad_parameter(&name)) } else { Ok((name, value)) }
+        })
+        .collect()
+}
+
+fn bad_parameter(name: &str) -> ApiError {
+    ApiError::from(Code::InvalidParameter).at(FieldError::parameter(
+        name,
+        "encoding",
+        "参数含有不允许的字符",
+        "holds characters that are not allowed",
+    ))
+}
+
+/// Sorts one schema error: wrong shape ends the reading (400), broken rules are collected (422).
+fn collect(error: &ValidationError<'_>, faults: &mut Vec<FieldError>) -> ApiResult<()> {
+    let fault = describe(error);
+    let code = match error.kind() {
+        Kind::AdditionalProperties { .. } | Kind::UnevaluatedProperties { .. } => Code::UnknownField,
+        Kind::Type { .. } | Kind::Required { .. } | Kind::Enum { .. } | Kind::Constant { .. } => Code::InvalidBody,
+        // A nullable object is "one of it and null": what is wrong is wrong inside the object.
+        Kind::OneOfNotValid { context } | Kind::AnyOf { context } => {
+            let null = |branch: &[ValidationError<'_>]| {
+                matches!(branch, [only] if matches!(only.kind(), Kind::Type { .. }) && only.instance_path() == error.instance_path())
+            };
+            return match context.iter().find(|branch| !null(branch)) {
+                Some(branch) => branch.iter().try_for_each(|inner| collect(inner, faults)),
+                None => Err(ApiError::from(Code::InvalidBody).at(fault)),
+            };
+        }
+        _ => {
+            faults.push(fault);
+            return Ok(());
+        }
+    };
+    Err(ApiError::from(code).at(fault))
+}
+
+/// A schema error in both languages, with the rule's keyword as its code.
+fn describe(error: &ValidationError<'_>) -> FieldError {
+    let pointer = error.instance_path().as_str().to_owned();
+    let keyword = |zh: String, en: String, code: &'static str, params: Value| FieldError {
+        params,
+        ..FieldError::at(pointer.clone(), code, zh, en)
+    };
+    match error.kind() {
+        Kind::MaxLength { limit } => {
+            keyword(format!("不能超过 {limit} 个字"), format!("must have at most {limit} characters"), "max_length", json!({ "maximum": limit }))
+        }
+        Kind::MinLength { limit } => {
+            keyword(format!("不能少于 {limit} 个字"), format!("must have at least {limit} characters"), "min_length", json!({ "minimum": limit }))
+        }
+        Kind::Maximum { limit } | Kind::ExclusiveMaximum { limit } => {
+            keyword(format!("不能大于 {limit}"), format!("must be at most {limit}"), "maximum", json!({ "maximum": limit }))
+        }
+        Kind::Minimum { limit } | Kind::ExclusiveMinimum { limit } => {
+            keyword(format!("不能小于 {limit}"), format!("must be at least {limit}"), "minimum", json!({ "minimum": limit }))
+        }
+        Kind::MaxItems { limit } => {
+            keyword(format!("不能超过 {limit} 项"), format!("must have at most {limit} items"), "max_items", json!({ "maximum": limit }))
+        }
+        Kind::MinItems { limit } => {
+            keyword(format!("不能少于 {limit} 项"), format!("must have at least {limit} items"), "min_items", json!({ "minimum": limit }))
+        }
+        Kind::Pattern { pattern } => {
+            keyword("格式不正确".to_owned(), format!("must match {pattern}"), "pattern", json!({ "pattern": pattern }))
+        }
+        Kind::Format { format } => {
+            keyword(format!("不是有效的 {format}"), format!("is not a valid {format}"), "format", json!({ "format": format }))
+        }
+        Kind::Enum { options } => {
+            keyword(format!("应为其中之一：{options}"), format!("must be one of {options}"), "enum", json!({ "options": **options }))
+        }
+        Kind::Required { property } => FieldError::at(
+            format!("{pointer}/{}", property.as_str().unwrap_or_default()),
+            "required",
+            "缺少此字段",
+            "is missing",
+        ),
+        Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => FieldError::at(
+            format!("{pointer}/{}", unexpected.first().map(String::as_str).unwrap_or_default().replace('~', "~0").replace('/', "~1")),
+            "unknown_field",
+            "接口没有这个字段",
+            "the operation does not know this field",
+        ),
+        Kind::UniqueItems => FieldError::at(pointer, "unique_items", "不能有重复项", "must not repeat items"),
+        Kind::MultipleOf { multiple_of } => keyword(
+            format!("应为 {multiple_of} 的倍数"),
+            format!("must be a multiple of {multiple_of}"),
+            "multiple_of",
+            json!({ "multiple_of": multiple_of }),
+        ),
+        Kind::Type { .. } => FieldError::at(pointer, "type", "类型不正确", "has the wrong type"),
+        _ => FieldError::at(pointer, "invalid", "不正确", "is not valid"),
+    }
+}

@@ -1,0 +1,441 @@
+//! The gate: every request passes here, in the contract's order of refusals: 401 · 404/405 · 429 · 406, 415, 413 · 400 (syntax,
+//! then a missing Idempotency-Key) · 428. What passes reaches its handler as a [`Call`]. Errors leave here in the caller's
+//! language, responses with the headers that all of them carry.
+
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::web::{Bytes, BytesMut, Data};
+use actix_web::{HttpMessage, HttpResponse};
+use futures_util::{FutureExt, StreamExt};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::call::{Call, Passed};
+use super::document::{Operation, Route, document};
+use super::problem::{ApiError, ApiResult, Code, FieldError, Language, Place};
+use super::rate::{Allowance, Counted};
+use crate::access::Need;
+use crate::accounts;
+use crate::app::App;
+use crate::db::Reader;
+
+/// How long a client may take to send its body.
+const BODY_DEADLINE: Duration = Duration::from_secs(15);
+/// Nesting beyond this is refused before anything is parsed.
+const MAX_DEPTH: usize = 32;
+/// Longest path with query.
+const MAX_TARGET: usize = 8192;
+/// Operations that somebody with an initial password may still call.
+const OPEN_TO_INITIAL_PASSWORDS: &str = "change_password";
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (header::VARY, "Accept-Language, Accept-Encoding, Origin"),
+];
+const EXPOSED: &str = "ETag, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, Idempotent-Replayed, Deprecation, Sunset";
+
+/// Who asked for what: enough to render an error.
+struct Asked {
+    app: App,
+    request_id: String,
+    traceparent: Option<String>,
+    language: Language,
+    method: Method,
+    path: String,
+    origin: Option<String>,
+    if_none_match: Option<String>,
+    started: Instant,
+}
+
+/// The middleware.
+pub async fn pass(mut request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> actix_web::Result<ServiceResponse<BoxBody>> {
+    let app = request.app_data::<Data<App>>().map(|app| App::clone(app)).ok_or_else(|| ApiError::internal("no App"))?;
+    let asked = Asked::of(&request, app);
+    if let Some(answer) = beside_the_document(&request, &asked) {
+        return Ok(finish(request.into_response(answer), &asked, None, None));
+    }
+    // The handler of a HEAD is the handler of its GET; the connection drops the body by itself.
+    if asked.method == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
+    if asked.path.starts_with("/swagger-ui") || asked.path.starts_with("/api-docs/") {
+        let response = next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+        return Ok(match response {
+            Ok(response) => finish(response, &asked, None, None),
+            Err(error) => return Err(error),
+        });
+    }
+    let mut allowance = None;
+    let (operation, admitted) = admit(&mut request, &asked, &mut allowance).await;
+    let response = match admitted {
+        Err(error) => request.into_response(asked.problem(&error)),
+        Ok(call) => {
+            request.extensions_mut().insert(call);
+            let raw = request.request().clone();
+            let handled = tokio::time::timeout(asked.app.config.request_timeout, AssertUnwindSafe(next.call(request)).catch_unwind());
+            match handled.await {
+                Ok(Ok(Ok(response))) => asked.render_errors(response.map_into_boxed_body()),
+                Ok(Ok(Err(error))) => ServiceResponse::new(raw, asked.problem(&as_api_error(&error))),
+                Ok(Err(_)) => ServiceResponse::new(raw, asked.problem(&ApiError::internal("a handler panicked"))),
+                Err(_) => ServiceResponse::new(raw, asked.problem(&Code::Timeout.into())),
+            }
+        }
+    };
+    Ok(finish(response, &asked, operation, allowance))
+}
+
+/// What needs no operation: too long an address, OPTIONS and CORS preflights.
+fn beside_the_document(request: &ServiceRequest, asked: &Asked) -> Option<HttpResponse> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > MAX_TARGET {
+        return Some(asked.problem(&Code::UriTooLong.into()));
+    }
+    if asked.method != Method::OPTIONS {
+        return None;
+    }
+    let methods = document().methods(&asked.path)?;
+    let mut response = HttpResponse::NoContent();
+    response.insert_header((header::ALLOW, methods.clone()));
+    if asked.allowed_origin().is_some() && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        response.insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, methods));
+        response.insert_header((
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "Authorization, Content-Type, Accept-Language, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, Client-Nonce",
+        ));
+        response.insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"));
+    }
+    Some(response.finish())
+}
+
+/// Takes a request through the refusals, in order.
+async fn admit(
+    request: &mut ServiceRequest,
+    asked: &Asked,
+    allowance: &mut Option<Allowance>,
+) -> (Option<&'static Operation>, ApiResult<Call>) {
+    let route = document().route(&asked.method, &asked.path);
+    let found = if let Route::Found(operation, _) = &route { Some(*operation) } else { None };
+    (found, admit_route(request, asked, route, allowance).await)
+}
+
+async fn admit_route(
+    request: &mut ServiceRequest,
+    asked: &Asked,
+    route: Route<'_>,
+    allowance: &mut Option<Allowance>,
+) -> ApiResult<Call> {
+    let app = &asked.app;
+    // 401
+    let caller = match bearer(request.headers())? {
+        Some(token) => {
+            let public = matches!(&route, Route::Found(operation, _) if operation.need == Need::Public);
+            match accounts::authenticate(app, token).await {
+                Ok(caller) => Some(caller),
+                // Signing in again must work while an old token is still attached.
+                Err(_) if public => None,
+                Err(error) => return Err(error),
+            }
+        }
+        None => None,
+    };
+    // 404, 405
+    let (operation, path) = match route {
+        Route::Found(operation, path) => (operation, path),
+        Route::OtherMethods(methods) => return Err(ApiError::from(Code::MethodNotAllowed).with_header(header::ALLOW, &methods)),
+        Route::Unknown => return Err(Code::NotFound.into()),
+    };
+    if operation.need != Need::Public && caller.is_none() {
+        return Err(ApiError::from(Code::Unauthenticated).with_header(header::WWW_AUTHENTICATE, "Bearer"));
+    }
+    // 429
+    let address = client_address(request, app);
+    let (policy, who) = match &caller {
+        Some(caller) if operation.policy == "principal" => ("principal", Counted::Account(caller.account_id.0)),
+        _ if operation.policy == "principal" => ("address", Counted::Address(address)),
+        _ => (operation.policy, Counted::Address(address)),
+    };
+    *allowance = Some(app.limits.count(policy, &who)?);
+    // 406, 415, 413
+    check_media(request.headers(), operation)?;
+    if content_length(request.headers()) > Some(app.config.body_limit) {
+        return Err(Code::PayloadTooLarge.into());
+    }
+    // 403 for an initial password stands before everything that concerns the operation itself
+    if operation.id != OPEN_TO_INITIAL_PASSWORDS && caller.as_ref().is_some_and(|caller| caller.must_change_password) && operation.need != Need::Public {
+        return Err(Code::PasswordChangeRequired.into());
+    }
+    // 400: syntax of parameters and body
+    let headers = request.headers().clone();
+    let read = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let parameters = document().read_parameters(operation, &path, request.query_string(), read)?;
+    let body = if operation.takes_body { read_body(request, app.config.body_limit).await? } else { Bytes::new() };
+    let faults = if operation.takes_body { check_body(operation, &body)? } else { vec![] };
+    // 400: a missing key
+    if operation.needs_key && !parameters.contains_key("Idempotency-Key") {
+        return Err(missing_header(Code::IdempotencyKeyRequired, "Idempotency-Key"));
+    }
+    // 428
+    if operation.needs_version && !parameters.contains_key("If-Match") {
+        return Err(missing_header(Code::PreconditionRequired, "If-Match"));
+    }
+    let reader = request.app_data::<Data<Rc<Reader>>>().map(|reader| Rc::clone(reader)).ok_or_else(|| ApiError::internal("no Reader"))?;
+    Ok(Call::new(Passed {
+        app: app.clone(),
+        operation,
+        caller,
+        parameters,
+        body,
+        faults,
+        target: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
+        language: asked.language,
+        request_id: asked.request_id.clone(),
+        user_agent: read("User-Agent").map(|agent| agent.chars().take(200).collect()),
+        address,
+        reader,
+    }))
+}
+
+/// The bearer token. Two Authorization headers or another scheme are refused.
+fn bearer(headers: &HeaderMap) -> ApiResult<Option<&str>> {
+    let mut values = headers.get_all(header::AUTHORIZATION);
+    let Some(value) = values.next() else { return Ok(None) };
+    let refused = || ApiError::from(Code::TokenInvalid).with_header(header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"");
+    if values.next().is_some() {
+        return Err(refused());
+    }
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(refused)?;
+    if !scheme.eq_ignore_ascii_case("bearer") || token.len() > 4096 {
+        return Err(refused());
+    }
+    Ok(Some(token.trim()))
+}
+
+/// The address a request came from; forwarded ones only from proxies that are trusted.
+fn client_address(request: &ServiceRequest, app: &App) -> Option<std::net::IpAddr> {
+    let peer = request.peer_addr()?.ip();
+    let trusted = |ip: &std::net::IpAddr| app.config.trusted_proxies.iter().any(|net| net.contains(ip));
+    if !trusted(&peer) {
+        return Some(peer);
+    }
+    let forwarded = request.headers().get(header::X_FORWARDED_FOR).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    forwarded.rsplit(',').filter_map(|part| part.trim().parse().ok()).find(|ip| !trusted(ip)).or(Some(peer))
+}
+
+fn check_media(headers: &HeaderMap, operation: &Operation) -> ApiResult<()> {
+    if let Some(accept) = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()) {
+        let acceptable = accept.split(',').any(|part| {
+            let media = part.split(';').next().unwrap_or_default().trim();
+            matches!(media, "" | "*/*" | "application/*" | "application/json" | "application/problem+json")
+        });
+        if !acceptable {
+            return Err(Code::NotAcceptable.into());
+        }
+    }
+    if operation.takes_body {
+        let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (media, parameters) = media.split_once(';').unwrap_or((media, ""));
+        let utf8 = parameters.trim().is_empty() || parameters.trim().eq_ignore_ascii_case("charset=utf-8");
+        if !media.trim().eq_ignore_ascii_case("application/json") || !utf8 {
+            return Err(ApiError::from(Code::UnsupportedMediaType).with_header(HeaderName::from_static("accept-post"), "application/json"));
+        }
+    }
+    Ok(())
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Reads the whole body, at most `limit` bytes, from a client that does not dawdle.
+async fn read_body(request: &mut ServiceRequest, limit: usize) -> ApiResult<Bytes> {
+    let mut payload = request.take_payload();
+    let read = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|fault| ApiError::from(Code::MalformedRequest).caused_by(fault))?;
+            if body.len() + chunk.len() > limit {
+                return Err(ApiError::from(Code::PayloadTooLarge));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    };
+    tokio::time::timeout(BODY_DEADLINE, read).await.map_err(|_| ApiError::from(Code::RequestTimeout))?
+}
+
+/// Syntax, depth and shape of a body; the broken rules are returned, to be told at their own moment.
+fn check_body(operation: &Operation, body: &[u8]) -> ApiResult<Vec<FieldError>> {
+    let malformed = |text: String| {
+        ApiError::from(Code::MalformedJson).at(FieldError::at("", "malformed_json", format!("不是有效的 JSON：{text}"), text))
+    };
+    if depth(body) > MAX_DEPTH {
+        return Err(malformed(format!("nested deeper than {MAX_DEPTH}")));
+    }
+    let value: Value = serde_json::from_slice(body).map_err(|fault| malformed(fault.to_string()))?;
+    let mut faults = document().check_body(operation, &value)?;
+    find_nul(&value, "", &mut faults);
+    Ok(faults)
+}
+
+/// Greatest nesting of brackets outside strings.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut text, mut escaped) = (0usize, 0, false, false);
+    for byte in json {
+        match (text, *byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => text = !text,
+            (false, b'[' | b'{') => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            (false, b']' | b'}') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// PostgreSQL's text cannot hold U+0000.
+fn find_nul(value: &Value, pointer: &str, faults: &mut Vec<FieldError>) {
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            faults.push(FieldError::at(pointer, "nul", "含有不允许的字符 U+0000", "holds the character U+0000, which is not allowed"));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| find_nul(item, &format!("{pointer}/{index}"), faults));
+        }
+        Value::Object(members) => members.iter().for_each(|(name, item)| find_nul(item, &format!("{pointer}/{name}"), faults)),
+        _ => {}
+    }
+}
+
+fn missing_header(code: Code, name: &str) -> ApiError {
+    let fault = FieldError::at("", "required", format!("请求头 {name} 必填"), format!("the header {name} is required"));
+    ApiError::from(code).at(FieldError { place: Place::Header(name.to_owned()), ..fault })
+}
+
+fn as_api_error(error: &actix_web::Error) -> ApiError {
+    error.as_error::<ApiError>().cloned().unwrap_or_else(|| {
+        let status = error.as_response_error().status_code();
+        let code = Code::ALL.iter().copied().find(|code| code.status() == status && status.is_client_error());
+        ApiError::from(code.unwrap_or(Code::Internal)).caused_by(error)
+    })
+}
+
+impl Asked {
+    fn of(request: &ServiceRequest, app: App) -> Self {
+        let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let usable = |id: &&str| {
+            (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        };
+        Self {
+            app,
+            request_id: header(&REQUEST_ID).filter(usable).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned),
+            traceparent: header(&HeaderName::from_static("traceparent")).filter(|parent| is_traceparent(parent)).map(str::to_owned),
+            language: Language::accepted(header(&header::ACCEPT_LANGUAGE)),
+            method: request.method().clone(),
+            path: request.path().to_owned(),
+            origin: header(&header::ORIGIN).map(str::to_owned),
+            if_none_match: header(&header::IF_NONE_MATCH).map(str::to_owned),
+            started: Instant::now(),
+        }
+    }
+
+    fn allowed_origin(&self) -> Option<&str> {
+        let origin = self.origin.as_deref()?;
+        self.app.config.cors_origins.iter().any(|allowed| allowed == origin).then_some(origin)
+    }
+
+    /// Renders an error and logs its cause, once.
+    fn problem(&self, error: &ApiError) -> HttpResponse {
+        if error.code().status().is_server_error() {
+            log::error!(code = error.code().as_str(), request_id = self.request_id.as_str(), cause = error.cause().unwrap_or("-"); "request failed");
+        } else if let Some(cause) = error.cause() {
+            log::debug!(code = error.code().as_str(), request_id = self.request_id.as_str(), cause = cause; "request refused");
+        }
+        error.respond(self.language, &self.path, &self.request_id)
+    }
+
+    /// Errors that handlers return have been rendered without language and request id; this does it again with them.
+    fn render_errors(&self, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+        match response.response().error().map(as_api_error) {
+            Some(error) => response.into_response(self.problem(&error)),
+            None => response,
+        }
+    }
+}
+
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex = |part: &str, length: usize| part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    matches!(parts.as_slice(), [version, trace, parent, flags]
+        if hex(version, 2) && hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && *version != "ff")
+}
+
+/// What every response carries, the conditional read, the log line and the figures.
+fn finish(
+    mut response: ServiceResponse<BoxBody>,
+    asked: &Asked,
+    operation: Option<&'static Operation>,
+    allowance: Option<Allowance>,
+) -> ServiceResponse<BoxBody> {
+    let fresh = is_fresh(&response, asked);
+    if fresh {
+        let etag = response.headers().get(header::ETAG).cloned();
+        let mut not_modified = HttpResponse::NotModified();
+        not_modified.insert_header((header::ETAG, etag.unwrap_or(HeaderValue::from_static(""))));
+        response = response.into_response(not_modified.finish());
+    }
+    let (status, signed_in) = (response.status(), operation.is_some_and(|operation| operation.need != Need::Public));
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &str| {
+        if !headers.contains_key(&name)
+            && let Ok(value) = HeaderValue::from_str(value)
+        {
+            headers.insert(name, value);
+        }
+    };
+    set(REQUEST_ID, &asked.request_id);
+    if let Some(parent) = &asked.traceparent {
+        set(HeaderName::from_static("traceparent"), parent);
+    }
+    set(header::CONTENT_LANGUAGE, asked.language.tag());
+    SECURITY_HEADERS.into_iter().for_each(|(name, value)| set(name, value));
+    set(header::CACHE_CONTROL, if signed_in { "private, no-cache" } else { "no-cache" });
+    if let Some(origin) = asked.allowed_origin() {
+        set(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        set(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    }
+    if let Some(allowance) = allowance {
+        allowance.headers().into_iter().for_each(|(name, value)| set(name, &value));
+    }
+    let name = operation.map_or("-", |operation| operation.id.as_str());
+    let took = asked.started.elapsed();
+    asked.app.metrics.request(name, status, took);
+    if !name.starts_with("get_liveness") {
+        log::info!(
+            request_id = asked.request_id.as_str(), trace = asked.traceparent.as_deref().unwrap_or("-"), operation = name,
+            method = asked.method.as_str(), status = status.as_u16(), ms = took.as_millis() as u64; "request"
+        );
+    }
+    response
+}
+
+fn is_fresh(response: &ServiceResponse<BoxBody>, asked: &Asked) -> bool {
+    let Some(wanted) = &asked.if_none_match else { return false };
+    let read = asked.method == Method::GET || asked.method == Method::HEAD;
+    let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
+    read && response.status() == StatusCode::OK && etag.is_some_and(|etag| wanted.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag))
+}

@@ -1,0 +1,21 @@
+//! HTTP, once, for all slices: the server, the gate every request passes, the document that validates it, commands and pages.
+
+pub mod call;
+pub mod command;
+pub mod document;
+pub mod gate;
+pub mod health;
+pub mod metrics;
+pub mod openapi;
+pub mod page;
+pub mod problem;
+pub mod rate;
+pub mod reply;
+pub mod server;
+pub mod swagger;
+
+pub use call::{Call, Caller, Path, Query};
+pub use command::{Command, CommandHeaders, KeyHeader, Tx, VersionHeader};
+pub use page::{Page, PageRequest};
+pub use problem::{ApiError, ApiResult, Bilingual, Code, FieldError, Language};
+pub use reply::Reply;

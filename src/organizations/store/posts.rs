@@ -1,0 +1,242 @@
+//! Posts that people hold, and the work items that tell of terms about to end.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use diesel::dsl::count_star;
+use diesel::prelude::*;
+use diesel::sql_types::{Array, Date, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::{COUNTED, Capped, Condition, all_of, load_page, tree};
+use crate::access::Scope;
+use crate::db::schema::{posts, work_items};
+use crate::http::PageRequest;
+use crate::ids::{AccountId, OrganizationId, PersonId, PostId};
+use crate::organizations::api::Sort;
+use crate::organizations::api::posts::{PostQuery, PostsBy};
+use crate::organizations::rules::{EmploymentMode, PostPosition, Secondment};
+
+/// A post as it is stored.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = posts)]
+#[allow(missing_docs)]
+pub struct Post {
+    pub id: PostId,
+    pub organization_id: OrganizationId,
+    pub person_id: PersonId,
+    pub position: PostPosition,
+    pub employment_mode: EmploymentMode,
+    pub secondment: Option<Secondment>,
+    pub from_on: NaiveDate,
+    pub to_on: Option<NaiveDate>,
+    pub appointed_by: Option<String>,
+    pub end_reason: Option<String>,
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// What may be edited of a post.
+#[derive(AsChangeset)]
+#[diesel(table_name = posts, treat_none_as_null = true)]
+#[allow(missing_docs)]
+pub struct PostEdit {
+    pub employment_mode: EmploymentMode,
+    pub secondment: Option<Secondment>,
+    pub from_on: NaiveDate,
+    pub to_on: Option<NaiveDate>,
+    pub appointed_by: Option<String>,
+}
+
+fn matching<'a>(roots: &[OrganizationId], query: &'a PostQuery, today: NaiveDate) -> Condition<'a, posts::table> {
+    let mut all: Vec<Condition<'a, posts::table>> = vec![Box::new(posts::organization_id.eq_any(tree::below(roots)).nullable())];
+    if let Some(id) = &query.organization_id {
+        all.push(Box::new(posts::organization_id.eq(id).nullable()));
+    }
+    if let Some(id) = &query.person_id {
+        all.push(Box::new(posts::person_id.eq(id).nullable()));
+    }
+    if let Some(positions) = &query.position {
+        all.push(Box::new(posts::position.eq_any(positions).nullable()));
+    }
+    if let Some(modes) = &query.employment_mode {
+        all.push(Box::new(posts::employment_mode.eq_any(modes).nullable()));
+    }
+    match query.current {
+        Some(true) => {
+            all.push(Box::new(posts::from_on.le(today).nullable()));
+            all.push(Box::new(posts::to_on.is_null().nullable().or(posts::to_on.ge(today))));
+        }
+        Some(false) => all.push(Box::new(posts::from_on.gt(today).nullable().or(posts::to_on.lt(today)))),
+        None => {}
+    }
+    if let Some(from) = &query.updated_at_gte {
+        all.push(Box::new(posts::updated_at.ge(from).nullable()));
+    }
+    if let Some(before) = &query.updated_at_lt {
+        all.push(Box::new(posts::updated_at.lt(before).nullable()));
+    }
+    all_of(all)
+}
+
+/// One page of the posts in a scope.
+pub async fn list(
+    mut conn: &AsyncPgConnection,
+    scope: &Scope,
+    query: &PostQuery,
+    today: NaiveDate,
+    page: &PageRequest,
+) -> QueryResult<Vec<Post>> {
+    let roots = tree::roots(conn, scope, query.within).await?;
+    let rows = posts::table.filter(matching(&roots, query, today)).select(Post::as_select());
+    load_page!(conn, rows, posts::id, posts::updated_at, query.sort, page)
+}
+
+/// How many there are, counted up to one beyond the cap.
+pub async fn total(mut conn: &AsyncPgConnection, scope: &Scope, query: &PostQuery, today: NaiveDate) -> QueryResult<i64> {
+    let roots = tree::roots(conn, scope, query.within).await?;
+    Capped(posts::table.filter(matching(&roots, query, today)).select(posts::id).limit(COUNTED))
+        .get_result(&mut conn)
+        .await
+}
+
+/// How many there are of each position, mode or organization.
+pub async fn counts(
+    mut conn: &AsyncPgConnection,
+    scope: &Scope,
+    query: &PostQuery,
+    today: NaiveDate,
+    by: PostsBy,
+) -> QueryResult<Vec<(Option<String>, i64)>> {
+    let roots = tree::roots(conn, scope, query.within).await?;
+    let rows = posts::table.filter(matching(&roots, query, today));
+    match by {
+        PostsBy::Position => {
+            let counts = rows.group_by(posts::position).select((posts::position.nullable(), count_star()));
+            counts.order(posts::position).load(&mut conn).await
+        }
+        PostsBy::EmploymentMode => {
+            let counts = rows.group_by(posts::employment_mode).select((posts::employment_mode.nullable(), count_star()));
+            counts.order(posts::employment_mode).load(&mut conn).await
+        }
+        PostsBy::OrganizationId => {
+            let counts = rows.group_by(posts::organization_id).select((posts::organization_id, count_star()));
+            let counts: Vec<(OrganizationId, i64)> = counts.order(posts::organization_id).load(&mut conn).await?;
+            Ok(counts.into_iter().map(|(id, count)| (Some(id.to_string()), count)).collect())
+        }
+    }
+}
+
+/// One post in a scope.
+pub async fn find(mut conn: &AsyncPgConnection, scope: &Scope, id: PostId) -> QueryResult<Post> {
+    posts::table
+        .filter(posts::id.eq(id))
+        .filter(posts::organization_id.eq_any(tree::below(scope.places())))
+        .select(Post::as_select())
+        .first(&mut conn)
+        .await
+}
+
+/// Locks one post in a scope until the transaction ends.
+pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: PostId) -> QueryResult<Post> {
+    posts::table
+        .filter(posts::id.eq(id))
+        .filter(posts::organization_id.eq_any(tree::below(scope.places())))
+        .select(Post::as_select())
+        .for_update()
+        .first(conn)
+        .await
+}
+
+/// Writes a new post.
+pub async fn insert(conn: &mut AsyncPgConnection, row: &Post) -> QueryResult<Post> {
+    diesel::insert_into(posts::table).values(row).returning(Post::as_returning()).get_result(conn).await
+}
+
+/// Writes many posts; those that are there stay as they are. Returns how many are new.
+pub async fn insert_many(conn: &mut AsyncPgConnection, rows: &[Post]) -> QueryResult<usize> {
+    let mut written = 0;
+    for part in rows.chunks(2000) {
+        written += diesel::insert_into(posts::table).values(part).on_conflict_do_nothing().execute(conn).await?;
+    }
+    Ok(written)
+}
+
+/// Edits a post.
+pub async fn update(conn: &mut AsyncPgConnection, id: PostId, edit: &PostEdit, now: DateTime<Utc>) -> QueryResult<Post> {
+    diesel::update(posts::table.find(id))
+        .set((edit, posts::version.eq(posts::version + 1), posts::updated_at.eq(now)))
+        .returning(Post::as_returning())
+        .get_result(conn)
+        .await
+}
+
+/// Ends a post on a day.
+pub async fn end(
+    conn: &mut AsyncPgConnection,
+    id: PostId,
+    last_day: NaiveDate,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<Post> {
+    diesel::update(posts::table.find(id))
+        .set((
+            posts::to_on.eq(last_day),
+            posts::end_reason.eq(reason),
+            posts::version.eq(posts::version + 1),
+            posts::updated_at.eq(now),
+        ))
+        .returning(Post::as_returning())
+        .get_result(conn)
+        .await
+}
+
+/// Kind of the work item that tells of a term about to end.
+const EXPIRING: &str = "post_expiring";
+/// How long before the last day it is announced.
+const NOTICE: TimeDelta = TimeDelta::days(30);
+
+// The ids are UUIDv7, which PostgreSQL 15 cannot make: milliseconds, then random bits, version 7 (RFC 9562).
+const ANNOUNCE: &str = "INSERT INTO work_items (id, kind, title, subject_type, subject_id, organization_id, permission, since, due_on)
+    SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING
+            substring(int8send(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid,
+        $1, organizations.name || people.name || label.zh || '任期将于' || posts.to_on || '届满', 'post', posts.id,
+        posts.organization_id, 'post.write', $2, posts.to_on
+    FROM posts
+    JOIN organizations ON organizations.id = posts.organization_id
+    JOIN people ON people.id = posts.person_id
+    JOIN unnest($3, $4) AS label (code, zh) ON label.code = posts.position
+    WHERE posts.to_on BETWEEN $5 AND $6
+    ON CONFLICT (subject_type, subject_id, kind) WHERE done_at IS NULL DO NOTHING";
+
+/// Opens a work item for every post whose last day is near.
+pub async fn announce_expiring(conn: &mut AsyncPgConnection, due: DateTime<Utc>, today: NaiveDate) -> QueryResult<usize> {
+    let (codes, labels): (Vec<&str>, Vec<&str>) = PostPosition::LABELS.iter().map(|(code, zh, _)| (*code, *zh)).unzip();
+    diesel::sql_query(ANNOUNCE)
+        .bind::<Text, _>(EXPIRING)
+        .bind::<Timestamptz, _>(due)
+        .bind::<Array<Text>, _>(codes)
+        .bind::<Array<Text>, _>(labels)
+        .bind::<Date, _>(today)
+        .bind::<Date, _>(today + NOTICE)
+        .execute(conn)
+        .await
+}
+
+/// Closes the work items of posts whose last day has passed: there is nothing left to decide about them.
+pub async fn forget_expired(conn: &mut AsyncPgConnection, due: DateTime<Utc>, today: NaiveDate) -> QueryResult<usize> {
+    let over = work_items::table
+        .filter(work_items::kind.eq(EXPIRING))
+        .filter(work_items::done_at.is_null())
+        .filter(work_items::due_on.lt(today));
+    diesel::update(over).set(work_items::done_at.eq(due)).execute(conn).await
+}
+
+/// Closes the work item of a post that was ended or whose date was changed.
+pub async fn close_expiring(conn: &mut AsyncPgConnection, id: PostId, by: AccountId, now: DateTime<Utc>) -> QueryResult<()> {
+    let open = work_items::table
+        .filter(work_items::subject_type.eq("post"))
+        .filter(work_items::subject_id.eq(id.0))
+        .filter(work_items::kind.eq(EXPIRING))
+        .filter(work_items::done_at.is_null());
+    diesel::update(open).set((work_items::done_at.eq(now), work_items::done_by.eq(by.0))).execute(conn).await.map(drop)
+}

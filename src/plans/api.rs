@@ -1,0 +1,582 @@
+//! Plans, tasks and indicators, as they are read.
+
+use std::collections::HashMap;
+
+use actix_web::get;
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::rules::{
+    Comparator, IndicatorFrequency, IndicatorSource, PlanKind, PlanStatus, RecordKind, TaskFrequency, TaskPart, ValueKind,
+};
+use super::store::{self, IndicatorRow, OrganizationRow, OutlineRow, PlanRow, TaskOrganizationRow, TaskRow};
+use crate::http::page::Position;
+use crate::http::{ApiResult, Call, PageRequest, Path, Query, Reply};
+use crate::ids::{IndicatorId, OrganizationId, PlanId, TaskId};
+use crate::organizations::{OrganizationKind, OrganizationReference};
+use crate::{list_query, page_schema};
+
+impl From<OrganizationRow> for OrganizationReference {
+    fn from(row: OrganizationRow) -> Self {
+        Self { id: row.id, name: row.name, kind: row.kind, level: row.level }
+    }
+}
+
+/// Name of an action, as it stands in the path after the object's id.
+#[derive(Serialize, ToSchema)]
+#[schema(examples("issue"), max_length = 64, pattern = "^[a-z][a-z_-]*$")]
+pub struct ActionName(pub String);
+
+/// Name of a partner outside the federation.
+#[derive(Serialize, ToSchema)]
+#[schema(examples("市农业农村局"), max_length = 100, pattern = "^[^\\x00-\\x1f]+$")]
+pub struct OutsidePartner(pub String);
+
+/// A plan in a list.
+#[derive(Serialize, ToSchema)]
+pub struct PlanSummary {
+    /// Its id.
+    #[schema(examples("0168028c-2f00-7000-8010-000000002019"))]
+    pub id: PlanId,
+    /// What kind of plan it is.
+    pub kind: PlanKind,
+    /// Whose plan.
+    #[schema(examples("0168028c-2f00-7000-8000-430600000000"))]
+    pub organization_id: OrganizationId,
+    /// Whose plan; it may lie above you.
+    pub organization: OrganizationReference,
+    /// Plan year.
+    #[schema(examples(2019), minimum = 2000, maximum = 2100)]
+    pub year: i16,
+    /// Official title.
+    #[schema(examples("岳阳市妇联2019年工作要点"), max_length = 200, pattern = "^[^\\x00-\\x1f]+$")]
+    pub title: String,
+    /// 文号: number of the issuing document.
+    #[schema(required = true, examples("岳妇发〔2019〕1号"), max_length = 100, pattern = "^[^\\x00-\\x1f]+$")]
+    pub document_number: Option<String>,
+    /// Where it is in its life.
+    pub status: PlanStatus,
+    /// Raised by each revision after issue.
+    #[schema(examples(1), minimum = 1, maximum = 2147483647)]
+    pub revision: i32,
+    /// Date of the issuing document; null in a draft.
+    #[schema(required = true, examples("2019-04-10"))]
+    pub issued_on: Option<NaiveDate>,
+    /// Raised by every change; the ETag begins with it.
+    #[schema(examples(1), minimum = 1, maximum = 2147483647)]
+    pub version: i32,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was changed last.
+    pub updated_at: DateTime<Utc>,
+}
+
+page_schema!(PlanPage, PlanSummary);
+
+impl PlanSummary {
+    fn of(row: PlanRow) -> Self {
+        Self {
+            id: row.id,
+            kind: row.kind,
+            organization_id: row.organization.id,
+            organization: row.organization.into(),
+            year: row.year,
+            title: row.title,
+            document_number: row.document_number,
+            status: row.status,
+            revision: row.revision,
+            issued_on: row.issued_on,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+/// A plan with its outline.
+#[derive(Serialize, ToSchema)]
+pub struct PlanView {
+    /// The plan itself.
+    #[serde(flatten)]
+    #[schema(inline)]
+    pub plan: PlanSummary,
+    /// Its chapters and work points, in order.
+    #[schema(max_items = 1000)]
+    pub chapters: Vec<ChapterView>,
+    /// How many tasks it has.
+    #[schema(examples(81), minimum = 0, maximum = 1000000)]
+    pub task_count: i64,
+    /// What you may do with it now.
+    #[schema(max_items = 50)]
+    pub allowed_actions: Vec<ActionName>,
+}
+
+/// A chapter of a plan.
+#[derive(Serialize, ToSchema)]
+pub struct ChapterView {
+    /// Its number in the plan.
+    #[schema(examples(2), minimum = 1, maximum = 1000)]
+    pub number: i16,
+    /// Its title, verbatim.
+    #[schema(examples("纵深推进妇联组织改革"), max_length = 200, pattern = "^[^\\x00-\\x1f]+$")]
+    pub title: String,
+    /// Its work points, in order.
+    #[schema(max_items = 1000)]
+    pub points: Vec<PointView>,
+}
+
+/// A work point of a chapter.
+#[derive(Serialize, ToSchema)]
+pub struct PointView {
+    /// Its number in the plan; points are numbered through all chapters.
+    #[schema(examples(5), minimum = 1, maximum = 1000)]
+    pub number: i16,
+    /// Its title, verbatim.
+    #[schema(examples("构建开放格局"), max_length = 200, pattern = "^[^\\x00-\\x1f]+$")]
+    pub title: String,
+    /// How many tasks it has.
+    #[schema(examples(6), minimum = 0, maximum = 1000000)]
+    pub task_count: i64,
+}
+
+impl PlanView {
+    fn of(row: PlanRow, outline: Vec<OutlineRow>) -> Self {
+        let mut chapters: Vec<ChapterView> = Vec::new();
+        let task_count = outline.iter().map(|point| point.tasks).sum();
+        for row in outline {
+            if chapters.last().is_none_or(|chapter| chapter.number != row.chapter_number) {
+                chapters.push(ChapterView { number: row.chapter_number, title: row.chapter, points: vec![] });
+            }
+            let point = PointView { number: row.point_number, title: row.point, task_count: row.tasks };
+            chapters.last_mut().expect("a chapter was just pushed").points.push(point);
+        }
+        Self { plan: PlanSummary::of(row), chapters, task_count, allowed_actions: vec![] }
+    }
+}
+
+list_query! {
+    /// Filters of plans.
+    PlanQuery {
+        /// Only these states.
+        status: Vec<PlanStatus>,
+        /// Only these kinds.
+        kind: Vec<PlanKind>,
+        /// Only this plan year.
+        #[param(minimum = 2000, maximum = 2100, example = 2019)]
+        year: i16,
+        /// Only plans of this organization.
+        #[param(example = "0168028c-2f00-7000-8000-430600000000")]
+        organization_id: OrganizationId,
+        /// Only plans of this organization and those below it.
+        #[param(example = "0168028c-2f00-7000-8000-430600000000")]
+        within: OrganizationId,
+        /// Part of the title or of the document number.
+        #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f]+$", example = "工作要点")]
+        q: String,
+        /// Changed at this instant or later.
+        #[param(example = "2019-01-01T00:00:00Z")]
+        updated_at_gte: DateTime<Utc>,
+        /// Changed before this instant.
+        #[param(example = "2100-01-01T00:00:00Z")]
+        updated_at_lt: DateTime<Utc>,
+        /// Count them all, too.
+        #[serde(skip_serializing)]
+        include_total: bool,
+    }
+}
+
+/// 计划列表 · List plans
+///
+/// Plans of your organizations and those below, and the issued plans of the organizations above you, oldest first.
+#[utoipa::path(tag = "plans", params(PlanQuery), responses((status = OK, body = PlanPage, description = "One page of plans.")))]
+#[get("/api/v1/plans")]
+pub async fn list_plans(call: Call, query: Query<PlanQuery>) -> ApiResult<Reply> {
+    let scope = call.list_scope()?;
+    let page = PageRequest::of(&call, &query.0)?;
+    let conn = call.connection().await?;
+    let total = match query.include_total {
+        Some(true) => Some(store::count_plans(&mut &*conn, &scope, &query).await?),
+        _ => None,
+    };
+    let rows = store::list_plans(&mut &*conn, &scope, &query, &page).await?;
+    Reply::plain(&page.page(&call, rows, |row| Position::id(row.id), PlanSummary::of).with_total(total))
+}
+
+/// Path of a plan.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct PlanPath {
+    /// The plan.
+    #[param(example = "0168028c-2f00-7000-8010-000000002019")]
+    pub id: PlanId,
+}
+
+/// 计划详情 · Get a plan
+///
+/// One plan with the outline of its chapters and work points; the tasks are a list of their own.
+#[utoipa::path(tag = "plans", params(PlanPath), responses((status = OK, body = PlanView, description = "The plan.")))]
+#[get("/api/v1/plans/{id}")]
+pub async fn get_plan(call: Call, path: Path<PlanPath>) -> ApiResult<Reply> {
+    let conn = call.connection().await?;
+    let row = store::find_plan(&mut &*conn, &call.scope(), path.id).await?;
+    let outline = store::outline(&mut &*conn, row.id).await?;
+    let version = row.version;
+    Reply::item(&PlanView::of(row, outline), version)
+}
+
+/// A task of a plan.
+#[derive(Serialize, ToSchema)]
+pub struct TaskView {
+    /// Its id.
+    #[schema(examples("0168028c-2f00-7000-8011-000000000503"))]
+    pub id: TaskId,
+    /// Its plan.
+    #[schema(examples("0168028c-2f00-7000-8010-000000002019"))]
+    pub plan_id: PlanId,
+    /// Its number in the plan: work point and task.
+    #[schema(examples("5.3"), max_length = 20, pattern = "^[0-9.]+$")]
+    pub number: String,
+    /// Its code in the imported document.
+    #[schema(required = true, examples("YY2019-05-03"), max_length = 40, pattern = "^[A-Za-z0-9._-]+$")]
+    pub code: Option<String>,
+    /// Number of its chapter.
+    #[schema(examples(2), minimum = 1, maximum = 1000)]
+    pub chapter_number: i16,
+    /// Title of its chapter.
+    #[schema(examples("纵深推进妇联组织改革"), max_length = 200, pattern = "^[^\\x00-\\x1f]+$")]
+    pub chapter: String,
+    /// Number of its work point; points are numbered through all chapters.
+    #[schema(examples(5), minimum = 1, maximum = 1000)]
+    pub point_number: i16,
+    /// Title of its work point.
+    #[schema(examples("构建开放格局"), max_length = 200, pattern = "^[^\\x00-\\x1f]+$")]
+    pub point: String,
+    /// Title, verbatim.
+    #[schema(examples("县市区微信公众号实现全覆盖"), max_length = 200, pattern = "^[^\\x00-\\x1f]+$")]
+    pub title: String,
+    /// Title in English.
+    #[schema(required = true, examples("WeChat official account in every county-level federation"), max_length = 2000, pattern = "^[^\\x00]+$")]
+    pub title_en: Option<String>,
+    /// 牵头单位: the organization that leads; null where every unit of a kind leads its own share.
+    #[schema(required = true)]
+    pub lead_organization_id: Option<OrganizationId>,
+    /// The organization that leads, as a reference.
+    #[schema(required = true)]
+    pub lead_organization: Option<OrganizationReference>,
+    /// The kind of which every unit leads its own share; null where one organization leads.
+    #[schema(required = true)]
+    pub lead_organization_kind: Option<OrganizationKind>,
+    /// 责任单位: kinds of which every unit carries out its own share.
+    #[schema(max_items = 50)]
+    pub responsible_organization_kinds: Vec<OrganizationKind>,
+    /// 责任单位 named one by one.
+    #[schema(max_items = 1000)]
+    pub responsible_organizations: Vec<OrganizationReference>,
+    /// 配合单位: organizations that support.
+    #[schema(max_items = 1000)]
+    pub co_organizations: Vec<OrganizationReference>,
+    /// Partners outside the federation, by name.
+    #[schema(max_items = 100)]
+    pub outside_partners: Vec<OutsidePartner>,
+    /// Due date.
+    #[schema(examples("2019-12-31"))]
+    pub due_on: NaiveDate,
+    /// How often it is reported.
+    pub frequency: TaskFrequency,
+    /// Kinds of work records that prove it.
+    #[schema(max_items = 50)]
+    pub record_kinds: Vec<RecordKind>,
+    /// How many indicators it has; without a target it is closed by evidence, not by a number.
+    #[schema(examples(1), minimum = 0, maximum = 1000)]
+    pub indicator_count: i64,
+    /// Remarks.
+    #[schema(required = true, max_length = 2000, pattern = "^[^\\x00]+$")]
+    pub notes: Option<String>,
+    /// What you may do with it now.
+    #[schema(max_items = 50)]
+    pub allowed_actions: Vec<ActionName>,
+    /// Raised by every change; the ETag begins with it.
+    #[schema(examples(1), minimum = 1, maximum = 2147483647)]
+    pub version: i32,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was changed last.
+    pub updated_at: DateTime<Utc>,
+}
+
+page_schema!(TaskPage, TaskView);
+
+/// What tasks name beside themselves, read once for a page of them.
+struct Named {
+    organizations: HashMap<TaskId, Vec<TaskOrganizationRow>>,
+    indicators: HashMap<TaskId, i64>,
+}
+
+impl Named {
+    async fn by(call: &Call, tasks: &[TaskRow]) -> ApiResult<Self> {
+        let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+        let conn = call.connection().await?;
+        let mut organizations: HashMap<TaskId, Vec<TaskOrganizationRow>> = HashMap::new();
+        for row in store::organizations_of(&mut &*conn, &ids).await? {
+            organizations.entry(row.task_id).or_default().push(row);
+        }
+        Ok(Self { organizations, indicators: store::indicator_counts(&mut &*conn, &ids).await?.into_iter().collect() })
+    }
+}
+
+impl TaskView {
+    fn of(row: TaskRow, named: &mut Named) -> Self {
+        let (mut responsible_organizations, mut co_organizations) = (vec![], vec![]);
+        for named in named.organizations.remove(&row.id).unwrap_or_default() {
+            match named.part {
+                TaskPart::Responsible => responsible_organizations.push(named.organization.into()),
+                TaskPart::Cooperating => co_organizations.push(named.organization.into()),
+            }
+        }
+        Self {
+            id: row.id,
+            plan_id: row.plan_id,
+            number: row.number,
+            code: row.code,
+            chapter_number: row.chapter_number,
+            chapter: row.chapter,
+            point_number: row.point_number,
+            point: row.point,
+            title: row.title,
+            title_en: row.title_en,
+            lead_organization_id: row.lead.as_ref().map(|lead| lead.id),
+            lead_organization: row.lead.map(Into::into),
+            lead_organization_kind: row.lead_organization_kind,
+            responsible_organization_kinds: row.responsible_organization_kinds,
+            responsible_organizations,
+            co_organizations,
+            outside_partners: row.outside_partners.into_iter().map(OutsidePartner).collect(),
+            due_on: row.due_on,
+            frequency: row.frequency,
+            record_kinds: row.record_kinds,
+            indicator_count: named.indicators.get(&row.id).copied().unwrap_or_default(),
+            notes: row.notes,
+            allowed_actions: vec![],
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+list_query! {
+    /// Filters of the tasks of a plan.
+    TaskQuery {
+        /// Only the chapter with this number.
+        #[param(minimum = 1, maximum = 1000, example = 2)]
+        chapter: i16,
+        /// Only the work point with this number.
+        #[param(minimum = 1, maximum = 1000, example = 5)]
+        point: i16,
+        /// Part of the title, or the number.
+        #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f]+$", example = "微信")]
+        q: String,
+        /// Only tasks that this organization leads.
+        #[param(example = "0168028c-2f00-7000-8000-430600000000")]
+        lead_organization_id: OrganizationId,
+        /// Only tasks of which every unit of one of these kinds leads its own share.
+        lead_organization_kind: Vec<OrganizationKind>,
+        /// Only tasks that are reported this often.
+        frequency: Vec<TaskFrequency>,
+        /// Due on this day or later.
+        #[param(example = "2019-01-01")]
+        due_on_gte: NaiveDate,
+        /// Due before this day.
+        #[param(example = "2020-01-01")]
+        due_on_lt: NaiveDate,
+        /// Count them all, too.
+        #[serde(skip_serializing)]
+        include_total: bool,
+    }
+}
+
+/// 计划任务列表 · List the tasks of a plan
+///
+/// The tasks of one plan, in the plan's order, each with the organizations it names.
+#[utoipa::path(
+    tag = "plans",
+    params(PlanPath, TaskQuery),
+    responses((status = OK, body = TaskPage, description = "One page of tasks."))
+)]
+#[get("/api/v1/plans/{id}/tasks")]
+pub async fn list_plan_tasks(call: Call, path: Path<PlanPath>, query: Query<TaskQuery>) -> ApiResult<Reply> {
+    let page = PageRequest::of(&call, &query.0)?;
+    let conn = call.connection().await?;
+    let plan_id = store::see_plan(&mut &*conn, &call.scope(), path.id).await?;
+    let total = match query.include_total {
+        Some(true) => Some(store::count_tasks(&mut &*conn, plan_id, &query).await?),
+        _ => None,
+    };
+    let rows = store::list_tasks(&mut &*conn, plan_id, &query, &page).await?;
+    let mut named = Named::by(&call, &rows).await?;
+    let view = |row| TaskView::of(row, &mut named);
+    Reply::plain(&page.page(&call, rows, |row| Position::code(&row.position.to_string()), view).with_total(total))
+}
+
+/// Path of a task.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct TaskPath {
+    /// The task.
+    #[param(example = "0168028c-2f00-7000-8011-000000000503")]
+    pub id: TaskId,
+}
+
+/// 任务详情 · Get a task
+///
+/// One task of a plan you may read, with the organizations it names.
+#[utoipa::path(tag = "plans", params(TaskPath), responses((status = OK, body = TaskView, description = "The task.")))]
+#[get("/api/v1/tasks/{id}")]
+pub async fn get_task(call: Call, path: Path<TaskPath>) -> ApiResult<Reply> {
+    let conn = call.connection().await?;
+    let row = store::find_task(&mut &*conn, &call.scope(), path.id).await?;
+    let mut named = Named::by(&call, std::slice::from_ref(&row)).await?;
+    let version = row.version;
+    Reply::item(&TaskView::of(row, &mut named), version)
+}
+
+/// An indicator of a task.
+#[derive(Serialize, ToSchema)]
+pub struct IndicatorView {
+    /// Its id.
+    #[schema(examples("0168028c-2f00-7000-8012-000000050301"))]
+    pub id: IndicatorId,
+    /// Its task.
+    #[schema(examples("0168028c-2f00-7000-8011-000000000503"))]
+    pub task_id: TaskId,
+    /// Its code in the imported document.
+    #[schema(required = true, examples("YY2019-05-03-I1"), max_length = 40, pattern = "^[A-Za-z0-9._-]+$")]
+    pub code: Option<String>,
+    /// Name.
+    #[schema(examples("县市区微信公众号覆盖率"), max_length = 200, pattern = "^[^\\x00-\\x1f]+$")]
+    pub name: String,
+    /// Name in English.
+    #[schema(required = true, examples("Share of county-level federations with a WeChat account"), max_length = 2000, pattern = "^[^\\x00]+$")]
+    pub name_en: Option<String>,
+    /// Unit, verbatim; empty where there is none.
+    #[schema(examples("%"), max_length = 20, pattern = "^[^\\x00-\\x1f]*$")]
+    pub unit: String,
+    /// How a value is held against the target.
+    pub comparator: Comparator,
+    /// Target in the unit, at most 4 decimals; null where no number was set.
+    #[schema(required = true, examples(100), minimum = 0, maximum = 100000000000i64)]
+    pub target: Option<Decimal>,
+    /// How values add up.
+    pub value_kind: ValueKind,
+    /// Where values come from.
+    pub source: IndicatorSource,
+    /// Name of the registered query that derives it; null where it is declared.
+    #[schema(required = true, max_length = 100, pattern = "^[a-z_]+$")]
+    pub derivation: Option<String>,
+    /// How often the target applies.
+    pub frequency: IndicatorFrequency,
+    /// First day that counts.
+    #[schema(examples("2019-01-01"))]
+    pub starts_on: NaiveDate,
+    /// Last day that counts.
+    #[schema(examples("2019-12-31"))]
+    pub due_on: NaiveDate,
+    /// Weight within the task, at most 4 decimals.
+    #[schema(examples(1), minimum = 0, maximum = 100000000000i64)]
+    pub weight: Decimal,
+    /// What counts, in words.
+    #[schema(required = true, max_length = 2000, pattern = "^[^\\x00]+$")]
+    pub counting_rule: Option<String>,
+    /// Remarks.
+    #[schema(required = true, max_length = 2000, pattern = "^[^\\x00]+$")]
+    pub note: Option<String>,
+    /// What you may do with it now.
+    #[schema(max_items = 50)]
+    pub allowed_actions: Vec<ActionName>,
+    /// Raised by every change; the ETag begins with it.
+    #[schema(examples(1), minimum = 1, maximum = 2147483647)]
+    pub version: i32,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was changed last.
+    pub updated_at: DateTime<Utc>,
+}
+
+page_schema!(IndicatorPage, IndicatorView);
+
+impl IndicatorView {
+    fn of(row: IndicatorRow) -> Self {
+        Self {
+            id: row.id,
+            task_id: row.task_id,
+            code: row.code,
+            name: row.name,
+            name_en: row.name_en,
+            unit: row.unit,
+            comparator: row.comparator,
+            target: row.target,
+            value_kind: row.value_kind,
+            source: row.source,
+            derivation: row.derivation,
+            frequency: row.frequency,
+            starts_on: row.starts_on,
+            due_on: row.due_on,
+            weight: row.weight,
+            counting_rule: row.counting_rule,
+            note: row.note,
+            allowed_actions: vec![],
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+list_query! {
+    /// A page of the indicators of a task.
+    IndicatorQuery {}
+}
+
+/// 任务指标列表 · List the indicators of a task
+///
+/// What one task is measured by, in order; a task without indicators is closed by evidence alone.
+#[utoipa::path(
+    tag = "plans",
+    params(TaskPath, IndicatorQuery),
+    responses((status = OK, body = IndicatorPage, description = "One page of indicators."))
+)]
+#[get("/api/v1/tasks/{id}/indicators")]
+pub async fn list_task_indicators(call: Call, path: Path<TaskPath>, query: Query<IndicatorQuery>) -> ApiResult<Reply> {
+    let page = PageRequest::of(&call, &query.0)?;
+    let conn = call.connection().await?;
+    let task_id = store::see_task(&mut &*conn, &call.scope(), path.id).await?;
+    let rows = store::list_indicators(&mut &*conn, task_id, &page).await?;
+    Reply::plain(&page.page(&call, rows, |row| Position::code(&row.position.to_string()), IndicatorView::of))
+}
+
+/// Path of an indicator.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct IndicatorPath {
+    /// The indicator.
+    #[param(example = "0168028c-2f00-7000-8012-000000050301")]
+    pub id: IndicatorId,
+}
+
+/// 指标详情 · Get an indicator
+///
+/// One indicator of a task of a plan you may read.
+#[utoipa::path(
+    tag = "plans",
+    params(IndicatorPath),
+    responses((status = OK, body = IndicatorView, description = "The indicator."))
+)]
+#[get("/api/v1/indicators/{id}")]
+pub async fn get_indicator(call: Call, path: Path<IndicatorPath>) -> ApiResult<Reply> {
+    let conn = call.connection().await?;
+    let row = store::find_indicator(&mut &*conn, &call.scope(), path.id).await?;
+    let version = row.version;
+    Reply::item(&IndicatorView::of(row), version)
+}

@@ -1,0 +1,14 @@
+//! What awaits whom. Slices open an item when a step waits for somebody and close it when the step is taken; from here come
+//! `awaiting` of every object in a flow and the caller's list `/me/work-items`.
+
+mod api;
+mod store;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub use store::{NewWorkItem, close, open};
+
+/// Mounts the slice.
+pub fn routes(services: &mut ServiceConfig) {
+    services.service(api::list_work_items).service(api::count_work_items);
+}
