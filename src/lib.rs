@@ -11,6 +11,7 @@ pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod demo;
 pub mod http;
 pub mod ids;
 pub mod jobs;

@@ -114,7 +114,7 @@ impl Vault {
 
     /// Reads the data keys again, after another node rotated them.
     pub async fn reload(&self, conn: &mut AsyncPgConnection) -> Result<(), VaultError> {
-        let (first, first_key) = self.master.first().ok_or(VaultError::NoMasterKey)?;
+        let (first, first_key) = self.master.as_slice().first().ok_or(VaultError::NoMasterKey)?;
         let mut rows: Vec<DataKeyRow> = data_keys::table.select(DataKeyRow::as_select()).load(conn).await?;
         for purpose in Purpose::ALL {
             if !rows.iter().any(|row| row.is_current && row.purpose == purpose.as_str()) {
@@ -139,7 +139,7 @@ impl Vault {
     /// Wraps every data key with the first master key and makes a new data key for each purpose that can be sealed again.
     /// Run it as the owner of the tables; the sealed columns are then sealed again by a job.
     pub async fn rotate(&self, conn: &mut AsyncPgConnection) -> Result<(), VaultError> {
-        let (first, first_key) = self.master.first().ok_or(VaultError::NoMasterKey)?;
+        let (first, first_key) = self.master.as_slice().first().ok_or(VaultError::NoMasterKey)?;
         let rows: Vec<DataKeyRow> = data_keys::table.select(DataKeyRow::as_select()).for_update().load(conn).await?;
         for row in &rows {
             let key = self.unwrap(row)?;

@@ -6,6 +6,7 @@ pub mod passwords;
 pub mod revocation;
 mod rules;
 pub mod store;
+mod token_cache;
 mod tokens;
 
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -13,7 +14,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use api::session::require_step_up;
 pub use passwords::Passwords;
 pub use rules::{AccountStatus, initial_password};
-pub use tokens::{SigningKeys, TokenCache, authenticate};
+pub use token_cache::{TokenCache, authenticate};
+pub use tokens::SigningKeys;
 
 /// Labels of this slice's enumerations.
 pub const DICTIONARIES: &[(&str, &[(&str, &str, &str)])] = &[("account_status", AccountStatus::LABELS)];

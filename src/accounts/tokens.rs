@@ -1,7 +1,5 @@
-//! Access tokens: EdDSA-signed JWTs in the profile of RFC 9068, and the cache that keeps signature checks and look-ups off the
-//! path of most requests.
+//! Access tokens: EdDSA-signed JWTs in the profile of RFC 9068, and the keys that sign them.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use base64::Engine;
@@ -20,29 +18,30 @@ use super::store;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::db::schema::signing_keys;
-use crate::http::{ApiError, ApiResult, Caller, Code};
+use crate::http::{ApiError, ApiResult, Code};
 use crate::vault::{Purpose, Vault, VaultError, random, sha256};
 
 /// `typ` of an access token (RFC 9068).
 const TOKEN_TYPE: &str = "at+jwt";
 /// Clocks of nodes may differ by this.
-const LEEWAY: i64 = 30;
+pub const LEEWAY: i64 = 30;
 /// Where private keys are sealed.
 const KEY_PLACE: &str = "signing_keys.private_key";
 
 /// What an access token says. No names, no phones.
+#[allow(missing_docs)]
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Claims {
-    iss: String,
-    aud: String,
-    sub: Uuid,
-    sid: Uuid,
-    jti: Uuid,
-    iat: i64,
-    exp: i64,
-    auth_time: i64,
-    acr: String,
+pub struct Claims {
+    pub iss: String,
+    pub aud: String,
+    pub sub: Uuid,
+    pub sid: Uuid,
+    pub jti: Uuid,
+    pub iat: i64,
+    pub exp: i64,
+    pub auth_time: i64,
+    pub acr: String,
 }
 
 /// The keys that sign and verify access tokens.
@@ -186,7 +185,7 @@ pub fn sign(app: &App, session: &store::SessionRow) -> ApiResult<String> {
 }
 
 /// Checks a token's signature and claims (RFC 8725): one algorithm, a key of ours chosen by `kid`, explicit type.
-fn verify(app: &App, token: &str) -> ApiResult<Claims> {
+pub fn verify(app: &App, token: &str) -> ApiResult<Claims> {
     let invalid = || refused(Code::TokenInvalid);
     let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
     if header.typ.as_deref() != Some(TOKEN_TYPE) || header.alg != Algorithm::EdDSA || header.crit.is_some() {
@@ -211,74 +210,6 @@ fn verify(app: &App, token: &str) -> ApiResult<Claims> {
     Ok(claims)
 }
 
-fn refused(code: Code) -> ApiError {
+pub fn refused(code: Code) -> ApiError {
     ApiError::from(code).with_header(actix_web::http::header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")
-}
-
-/// Tokens that have been verified, with their callers. Every change of a session, an account or its grants drops the copies on
-/// this node when it commits, and on the others by NOTIFY.
-pub struct TokenCache {
-    entries: quick_cache::sync::Cache<Vec<u8>, Arc<Caller>>,
-    /// Raised by every drop: what was read before it is not cached after it.
-    epoch: AtomicU64,
-    /// False while this node cannot hear of changes.
-    trusted: AtomicBool,
-}
-
-impl Default for TokenCache {
-    fn default() -> Self {
-        Self { entries: quick_cache::sync::Cache::new(10_000), epoch: AtomicU64::new(0), trusted: AtomicBool::new(true) }
-    }
-}
-
-impl TokenCache {
-    /// Drops what is known of an account.
-    pub fn forget_account(&self, account: Uuid) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
-        self.entries.retain(|_, caller| caller.account_id.0 != account);
-    }
-
-    /// Drops everything.
-    pub fn forget_all(&self) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
-        self.entries.clear();
-    }
-
-    /// Whether this node hears of changes; while it does not, nothing is cached.
-    pub fn trust(&self, trusted: bool) {
-        self.trusted.store(trusted, Ordering::SeqCst);
-        self.forget_all();
-    }
-}
-
-/// Who a token belongs to.
-pub async fn authenticate(app: &App, token: &str) -> ApiResult<Arc<Caller>> {
-    let key = sha256(token.as_bytes());
-    let now = app.clock.wall();
-    if let Some(caller) = app.tokens.entries.get(&key) {
-        return if caller.expires_at > now { Ok(caller) } else { Err(refused(Code::TokenExpired)) };
-    }
-    let claims = verify(app, token)?;
-    let epoch = app.tokens.epoch.load(Ordering::SeqCst);
-    let mut conn = app.db.transaction_connection().await?;
-    let found = store::find_caller(&mut conn, claims.sid.into(), claims.sub.into(), now).await?;
-    let (session, account, roles) = found.ok_or_else(|| refused(Code::TokenRevoked))?;
-    let expires_at = DateTime::from_timestamp(claims.exp + LEEWAY, 0).unwrap_or(now).min(session.expires_at);
-    let caller = Arc::new(Caller {
-        account_id: session.account_id,
-        session_id: session.id,
-        organization_id: account.organization_id,
-        roles,
-        authenticated_at: session.authenticated_at,
-        strong: session.strong,
-        must_change_password: account.password_is_initial,
-        expires_at,
-    });
-    if app.tokens.trusted.load(Ordering::SeqCst) {
-        app.tokens.entries.insert(key.clone(), Arc::clone(&caller));
-        if app.tokens.epoch.load(Ordering::SeqCst) != epoch {
-            app.tokens.entries.remove(&key);
-        }
-    }
-    Ok(caller)
 }

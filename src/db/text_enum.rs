@@ -1,10 +1,11 @@
 //! Enumerations that are text in the database, on the wire and in the dictionaries: one spelling for all three.
 
 /// Declares an enumeration with its wire values. Gives it serde, a schema, diesel's text conversions, `ALL` and `as_str`.
-/// `tests/api/schema.rs` compares `ALL` with the CHECK of the column.
+/// `tests/api/schema.rs` compares `ALL` with the CHECK of the column. (The wire value is a `tt`: utoipa does not see through the
+/// group that a `literal` comes in.)
 #[macro_export]
 macro_rules! text_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal, $zh:literal, $en:literal;)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:tt, $zh:literal, $en:literal;)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
             diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]

@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::BigInt;
 use diesel_async::pooled_connection::deadpool::Object;
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, TransactionManager};
 use futures_util::FutureExt;
@@ -278,6 +278,12 @@ impl Tx {
     /// Checks the version of one item of a batch.
     pub fn check_item_version(&self, given: i32, version: i32) -> ApiResult<()> {
         if given == version { Ok(()) } else { Err(ApiError::from(Code::VersionConflict).with("current_version", version.into())) }
+    }
+
+    /// A batch whose items were all refused has changed nothing and recorded nothing, and is still an answer.
+    pub fn settle_batch(&mut self) {
+        self.asked = true;
+        self.recorded = true;
     }
 
     fn key(&self) -> Option<(String, Vec<u8>)> {

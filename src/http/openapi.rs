@@ -35,7 +35,7 @@ pub fn build() -> Value {
         "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         "contact": { "name": "Half the Sky", "url": "/swagger-ui/" },
     });
-    document["servers"] = json!([{ "url": "/", "description": "This server.", "x-internal": "false" }]);
+    document["servers"] = json!([{ "url": "/", "description": "This server, local or production.", "x-internal": false }]);
     document["tags"] = TAGS.iter().map(|(name, description)| json!({ "name": name, "description": description })).collect();
     document["security"] = json!([{ "bearer": [] }]);
     let components = document["components"].as_object_mut().expect("the document has components");
@@ -90,7 +90,7 @@ fn shared_headers(more: &[&str]) -> Value {
 /// One response per status, with an example per code.
 fn error_responses() -> Value {
     let mut responses = Map::new();
-    for status in [400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 422, 428, 429, 500, 503, 504] {
+    for status in [400, 401, 403, 404, 406, 408, 409, 412, 413, 414, 415, 422, 428, 429, 500, 503, 504] {
         let codes: Vec<Code> = Code::ALL.iter().copied().filter(|code| code.status().as_u16() == status).collect();
         let examples: Map<String, Value> = codes
             .iter()
@@ -123,21 +123,20 @@ fn finish_operation(path: &str, operation: &mut Value) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let need = access::need_of(&id).unwrap_or_else(|| panic!("operation {id} is not in access::OPERATIONS"));
     operation["x-permission"] = json!(need.as_str());
-    operation["security"] = if need == Need::Public { json!([]) } else { json!([{ "bearer": [] }]) };
-    let mut has = |header: &str| {
+    operation["security"] = if need == Need::Public { json!([{}]) } else { json!([{ "bearer": [] }]) };
+    let has = |header: &str| {
         operation["parameters"].as_array().into_iter().flatten().any(|parameter| parameter["name"] == header)
     };
     let (key, version) = (has("Idempotency-Key"), has("If-Match"));
     let body = operation["requestBody"].is_object();
     let health = path.starts_with("/health/");
-    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         finish_parameter(parameter);
     }
-    let mut statuses = vec![400, 406, 429, 500, 503];
+    // 401 on public operations too: a token that is no token is refused everywhere.
+    let mut statuses = vec![400, 401, 406, 414, 429, 500, 503, 504];
     if need != Need::Public {
-        statuses.extend([401, 403]);
-    } else if body {
-        statuses.push(401);
+        statuses.push(403);
     }
     if path.contains('{') {
         statuses.push(404);
@@ -203,6 +202,10 @@ fn finish_parameter(parameter: &mut Value) {
 fn bound(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
+            // "one of it and null" is read by fewer tools than "any of it and null".
+            if let Some(choices) = members.remove("oneOf") {
+                members.insert("anyOf".into(), choices);
+            }
             let (longest, is_text) = match members.get("format").and_then(Value::as_str) {
                 Some("uuid") => (Some(36), true),
                 Some("date") => (Some(10), true),

@@ -25,6 +25,12 @@ pub trait ListQuery: Serialize {
     fn cursor(&self) -> Option<&str>;
 }
 
+/// Marks a field of a list's query that is no filter, so that cursors do not depend on it. (utoipa leaves a field out of the
+/// document that is `skip_serializing`.)
+pub fn no_filter<T>(_: &Option<T>) -> bool {
+    true
+}
+
 /// Declares the query type of a list: its own filters and what every list takes.
 #[macro_export]
 macro_rules! list_query {
@@ -37,11 +43,11 @@ macro_rules! list_query {
             $($(#[$fdoc])* pub $field: Option<$kind>,)*
             /// Items per page, 20 unless told.
             #[param(minimum = 1, maximum = 100)]
-            #[serde(skip_serializing)]
+            #[serde(skip_serializing_if = "crate::http::page::no_filter")]
             pub limit: Option<i64>,
             /// `next_cursor` of the page before.
             #[param(max_length = 512, pattern = "^[A-Za-z0-9_-]+$")]
-            #[serde(skip_serializing)]
+            #[serde(skip_serializing_if = "crate::http::page::no_filter")]
             pub cursor: Option<String>,
         }
 

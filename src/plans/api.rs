@@ -12,7 +12,7 @@ use super::rules::{
     Comparator, IndicatorFrequency, IndicatorSource, PlanKind, PlanStatus, RecordKind, TaskFrequency, TaskPart, ValueKind,
 };
 use super::store::{self, IndicatorRow, OrganizationRow, OutlineRow, PlanRow, TaskOrganizationRow, TaskRow};
-use crate::http::page::Position;
+use crate::http::page::{Position, no_filter};
 use crate::http::{ApiResult, Call, PageRequest, Path, Query, Reply};
 use crate::ids::{IndicatorId, OrganizationId, PlanId, TaskId};
 use crate::organizations::{OrganizationKind, OrganizationReference};
@@ -100,7 +100,6 @@ impl PlanSummary {
 pub struct PlanView {
     /// The plan itself.
     #[serde(flatten)]
-    #[schema(inline)]
     pub plan: PlanSummary,
     /// Its chapters and work points, in order.
     #[schema(max_items = 1000)]
@@ -182,7 +181,7 @@ list_query! {
         #[param(example = "2100-01-01T00:00:00Z")]
         updated_at_lt: DateTime<Utc>,
         /// Count them all, too.
-        #[serde(skip_serializing)]
+        #[serde(skip_serializing_if = "no_filter")]
         include_total: bool,
     }
 }
@@ -392,7 +391,7 @@ list_query! {
         #[param(example = "2020-01-01")]
         due_on_lt: NaiveDate,
         /// Count them all, too.
-        #[serde(skip_serializing)]
+        #[serde(skip_serializing_if = "no_filter")]
         include_total: bool,
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::rules::{PlanKind, PlanStatus, TaskPart};
 use super::store::{self, NewIndicator, NewPlan, NewTask, NewTaskOrganization};
-pub use super::work_plan::{Body, Fault, PlannedTask, TaskNumber, WORK_PLAN_2019, WorkPlan};
+pub use super::work_plan::{Body, Fault, Faults, PlannedTask, TaskNumber, WORK_PLAN_2019, WorkPlan};
 use crate::audit::{self, Actor, Change};
 use crate::clock::Clock;
 use crate::ids::{IndicatorId, OrganizationId, PlanId, TaskId};

@@ -124,10 +124,10 @@ pub struct OutlineRow {
     pub tasks: i64,
 }
 
-/// The ids of the plans that exist for a scope: those of an organization in it, and those of an organization above it that have
-/// left the draft. Every read of plans, tasks and indicators passes here.
+/// Which plans exist for a scope: those of an organization in it, and those of an organization above it that have left the
+/// draft. Every read of plans, tasks and indicators passes here.
 #[diesel::dsl::auto_type]
-fn visible<'a>(scope: &'a Scope) -> _ {
+fn visible_to<'a>(scope: &'a Scope) -> _ {
     let places: &'a [OrganizationId] = scope.places();
     let readable: &'static [PlanStatus] = PlanStatus::READABLE_BELOW;
     let own = organization_tree::table
@@ -138,13 +138,7 @@ fn visible<'a>(scope: &'a Scope) -> _ {
         .filter(organization_tree::ancestor_id.eq(plans::organization_id))
         .filter(organization_tree::descendant_id.eq_any(places))
         .filter(organization_tree::to_on.is_null());
-    plans::table.filter(exists(own).or(plans::status.eq_any(readable).and(exists(from_above)))).select(plans::id)
-}
-
-#[diesel::dsl::auto_type]
-fn visible_tasks<'a>(scope: &'a Scope) -> _ {
-    let plans_in_sight: visible<'a> = visible(scope);
-    tasks::table.filter(tasks::plan_id.eq_any(plans_in_sight)).select(tasks::id)
+    exists(own).or(plans::status.eq_any(readable).and(exists(from_above)))
 }
 
 /// The filters of a list of plans, for its page and its total.
@@ -189,8 +183,8 @@ pub async fn list_plans(
     page: &PageRequest,
 ) -> QueryResult<Vec<PlanRow>> {
     let mut rows = plans::table
-        .inner_join(organizations::table)
-        .filter(plans::id.eq_any(visible(scope)))
+        .inner_join(organizations::table.on(organizations::id.eq(plans::organization_id)))
+        .filter(visible_to(scope))
         .select(PlanRow::as_select())
         .order(plans::id)
         .limit(page.rows())
@@ -204,7 +198,7 @@ pub async fn list_plans(
 
 /// How many plans a list holds.
 pub async fn count_plans(conn: &mut &AsyncPgConnection, scope: &Scope, query: &PlanQuery) -> QueryResult<i64> {
-    let mut rows = plans::table.filter(plans::id.eq_any(visible(scope))).select(diesel::dsl::count_star()).into_boxed();
+    let mut rows = plans::table.filter(visible_to(scope)).select(diesel::dsl::count_star()).into_boxed();
     filter_plans!(rows, query);
     rows.first(conn).await
 }
@@ -212,9 +206,9 @@ pub async fn count_plans(conn: &mut &AsyncPgConnection, scope: &Scope, query: &P
 /// One plan.
 pub async fn find_plan(conn: &mut &AsyncPgConnection, scope: &Scope, id: PlanId) -> QueryResult<PlanRow> {
     plans::table
-        .inner_join(organizations::table)
+        .inner_join(organizations::table.on(organizations::id.eq(plans::organization_id)))
         .filter(plans::id.eq(id))
-        .filter(plans::id.eq_any(visible(scope)))
+        .filter(visible_to(scope))
         .select(PlanRow::as_select())
         .first(conn)
         .await
@@ -222,7 +216,7 @@ pub async fn find_plan(conn: &mut &AsyncPgConnection, scope: &Scope, id: PlanId)
 
 /// Whether a plan exists for a scope, or `NotFound`.
 pub async fn see_plan(conn: &mut &AsyncPgConnection, scope: &Scope, id: PlanId) -> QueryResult<PlanId> {
-    plans::table.filter(plans::id.eq(id)).filter(plans::id.eq_any(visible(scope))).select(plans::id).first(conn).await
+    plans::table.filter(plans::id.eq(id)).filter(visible_to(scope)).select(plans::id).first(conn).await
 }
 
 /// The work points of a plan with the number of their tasks, in order.
@@ -275,7 +269,7 @@ pub async fn list_tasks(
     page: &PageRequest,
 ) -> QueryResult<Vec<TaskRow>> {
     let mut rows = tasks::table
-        .left_join(organizations::table)
+        .left_join(organizations::table.on(organizations::id.nullable().eq(tasks::lead_organization_id)))
         .filter(tasks::plan_id.eq(plan_id))
         .select(TaskRow::as_select())
         .order(tasks::position)
@@ -298,9 +292,10 @@ pub async fn count_tasks(conn: &mut &AsyncPgConnection, plan_id: PlanId, query: 
 /// One task.
 pub async fn find_task(conn: &mut &AsyncPgConnection, scope: &Scope, id: TaskId) -> QueryResult<TaskRow> {
     tasks::table
-        .left_join(organizations::table)
+        .inner_join(plans::table.on(plans::id.eq(tasks::plan_id)))
+        .left_join(organizations::table.on(organizations::id.nullable().eq(tasks::lead_organization_id)))
         .filter(tasks::id.eq(id))
-        .filter(tasks::id.eq_any(visible_tasks(scope)))
+        .filter(visible_to(scope))
         .select(TaskRow::as_select())
         .first(conn)
         .await
@@ -308,13 +303,19 @@ pub async fn find_task(conn: &mut &AsyncPgConnection, scope: &Scope, id: TaskId)
 
 /// Whether a task exists for a scope, or `NotFound`.
 pub async fn see_task(conn: &mut &AsyncPgConnection, scope: &Scope, id: TaskId) -> QueryResult<TaskId> {
-    tasks::table.filter(tasks::id.eq(id)).filter(tasks::id.eq_any(visible_tasks(scope))).select(tasks::id).first(conn).await
+    tasks::table
+        .inner_join(plans::table.on(plans::id.eq(tasks::plan_id)))
+        .filter(tasks::id.eq(id))
+        .filter(visible_to(scope))
+        .select(tasks::id)
+        .first(conn)
+        .await
 }
 
 /// The organizations that tasks name one by one.
 pub async fn organizations_of(conn: &mut &AsyncPgConnection, ids: &[TaskId]) -> QueryResult<Vec<TaskOrganizationRow>> {
     task_organizations::table
-        .inner_join(organizations::table)
+        .inner_join(organizations::table.on(organizations::id.eq(task_organizations::organization_id)))
         .filter(task_organizations::task_id.eq_any(ids))
         .select(TaskOrganizationRow::as_select())
         .order((task_organizations::task_id, task_organizations::organization_id))
@@ -349,8 +350,10 @@ pub async fn list_indicators(conn: &mut &AsyncPgConnection, task_id: TaskId, pag
 /// One indicator.
 pub async fn find_indicator(conn: &mut &AsyncPgConnection, scope: &Scope, id: IndicatorId) -> QueryResult<IndicatorRow> {
     indicators::table
+        .inner_join(tasks::table.on(tasks::id.eq(indicators::task_id)))
+        .inner_join(plans::table.on(plans::id.eq(tasks::plan_id)))
         .filter(indicators::id.eq(id))
-        .filter(indicators::task_id.eq_any(visible_tasks(scope)))
+        .filter(visible_to(scope))
         .select(IndicatorRow::as_select())
         .first(conn)
         .await
@@ -475,9 +478,9 @@ struct KindRow {
 }
 
 /// At most two of each kind, to see of which there is exactly one without reading a tree of many.
-const TWO_OF_EACH_KIND: &str = "SELECT kind, found.id FROM unnest($2) AS kind CROSS JOIN LATERAL (
+const TWO_OF_EACH_KIND: &str = "SELECT wanted.kind, found.id FROM unnest($2) AS wanted (kind) CROSS JOIN LATERAL (
     SELECT o.id FROM organization_tree t JOIN organizations o ON o.id = t.descendant_id
-    WHERE t.ancestor_id = $1 AND t.to_on IS NULL AND o.kind = kind AND o.status = 'active' LIMIT 2) found";
+    WHERE t.ancestor_id = $1 AND t.to_on IS NULL AND o.kind = wanted.kind AND o.status = 'active' LIMIT 2) found";
 
 /// The organization of each kind of which there is exactly one active below `top`, itself included.
 pub async fn single_kinds_below(

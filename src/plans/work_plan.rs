@@ -278,21 +278,33 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Every rule that a document breaks, one per line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(pub Vec<Fault>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl std::error::Error for Faults {}
+
 impl WorkPlan {
     /// Reads a document. A wrong shape is one fault; broken rules are all told at once.
-    pub fn parse(json: &str) -> Result<Self, Vec<Fault>> {
+    pub fn parse(json: &str) -> Result<Self, Faults> {
         let mut reader = serde_json::Deserializer::from_str(json);
         let plan: Self = serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
             let pointer = fault.path().iter().map(|segment| match segment {
                 serde_path_to_error::Segment::Seq { index } => format!("/{index}"),
                 other => format!("/{other}"),
             });
-            vec![Fault { pointer: pointer.collect(), code: "invalid", message: fault.inner().to_string() }]
+            Faults(vec![Fault { pointer: pointer.collect(), code: "invalid", message: fault.inner().to_string() }])
         })?;
         let mut check = Check::default();
         check.plan(&plan);
         let faults = check.faults;
-        if faults.is_empty() { Ok(plan) } else { Err(faults) }
+        if faults.is_empty() { Ok(plan) } else { Err(Faults(faults)) }
     }
 
     /// Every task with its chapter and point, in order.
@@ -432,14 +444,14 @@ mod tests {
     use super::*;
 
     fn plan() -> WorkPlan {
-        WorkPlan::parse(WORK_PLAN_2019).unwrap_or_else(|faults| panic!("{faults:?}"))
+        WorkPlan::parse(WORK_PLAN_2019).unwrap_or_else(|faults| panic!("{faults}"))
     }
 
     /// Faults of the real plan after a change of one value.
     fn faults_with(pointer: &str, value: serde_json::Value) -> Vec<(String, &'static str)> {
         let mut json: serde_json::Value = serde_json::from_str(WORK_PLAN_2019).unwrap();
         *json.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = value;
-        let faults = WorkPlan::parse(&json.to_string()).err().unwrap_or_default();
+        let Err(Faults(faults)) = WorkPlan::parse(&json.to_string()) else { return vec![] };
         faults.into_iter().map(|fault| (fault.pointer, fault.code)).collect()
     }
 
@@ -477,7 +489,7 @@ mod tests {
         for (pointer, value, told, code) in [
             ("/document/points".to_owned(), 14.into(), "/document/points".to_owned(), "count"),
             ("/document/plan_year".to_owned(), 1999.into(), "/document/plan_year".to_owned(), "range"),
-            (format!("{task}/number"), "6.3".into(), format!("{task}/number"), "number"),
+            (format!("{task}/number"), "6.30".into(), format!("{task}/number"), "number"),
             (format!("{task}/number"), "5.2".into(), format!("{task}/number"), "duplicate"),
             (format!("{task}/code"), "YY2019-05-02".into(), format!("{task}/code"), "duplicate"),
             (format!("{task}/title"), " ".into(), format!("{task}/title"), "required"),
@@ -499,6 +511,6 @@ mod tests {
         let mut json: serde_json::Value = serde_json::from_str(WORK_PLAN_2019).unwrap();
         json["document"]["plan_year"] = 1.into();
         json["document"]["title_zh"] = "".into();
-        assert_eq!(WorkPlan::parse(&json.to_string()).unwrap_err().len(), 2);
+        assert_eq!(WorkPlan::parse(&json.to_string()).unwrap_err().0.len(), 2);
     }
 }

@@ -67,7 +67,7 @@ pub fn divisions(text: &str) -> Result<Vec<NewDivision>, String> {
         let above = full_names.get(&parent);
         let full_name = format!("{}{name}", above.map(String::as_str).unwrap_or_default());
         // GB/T 2260 ends at the county; 71 to 80 in its last two digits stand for units that are no divisions by law.
-        let statistical = code.len() > 6 || (level == DivisionLevel::County && matches!(&code[4..6], "71"..="80"));
+        let statistical = code.len() > 6 || (level == DivisionLevel::County && ("71"..="80").contains(&&code[4..6]));
         rows.push(NewDivision {
             parent_code: above.is_some().then_some(parent),
             code_system: if statistical { CodeSystem::Nbs } else { CodeSystem::Gb2260 },

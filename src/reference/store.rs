@@ -144,7 +144,7 @@ pub async fn set_loaded_version(conn: &mut AsyncPgConnection, set: &str, slice: 
 pub async fn put_divisions(conn: &mut AsyncPgConnection, rows: &[NewDivision]) -> QueryResult<()> {
     use diesel::upsert::excluded;
     for part in rows.chunks(1000) {
-        diesel::insert_into(divisions::table)
+        let upsert = diesel::insert_into(divisions::table)
             .values(part)
             .on_conflict(divisions::code)
             .do_update()
@@ -154,10 +154,8 @@ pub async fn put_divisions(conn: &mut AsyncPgConnection, rows: &[NewDivision]) -
                 divisions::level.eq(excluded(divisions::level)),
                 divisions::parent_code.eq(excluded(divisions::parent_code)),
                 divisions::code_system.eq(excluded(divisions::code_system)),
-            ))
-            .filter(divisions::edited.eq(false))
-            .execute(conn)
-            .await?;
+            ));
+    diesel::query_dsl::methods::FilterDsl::filter(upsert, divisions::edited.eq(false)).execute(conn).await?;
     }
     Ok(())
 }
@@ -165,7 +163,7 @@ pub async fn put_divisions(conn: &mut AsyncPgConnection, rows: &[NewDivision]) -
 /// Writes labels; those that an administrator edited stay as they are.
 pub async fn put_dictionaries(conn: &mut AsyncPgConnection, rows: &[DictionaryRow]) -> QueryResult<()> {
     use diesel::upsert::excluded;
-    diesel::insert_into(dictionary_entries::table)
+    let upsert = diesel::insert_into(dictionary_entries::table)
         .values(rows)
         .on_conflict((dictionary_entries::dictionary, dictionary_entries::code))
         .do_update()
@@ -173,24 +171,20 @@ pub async fn put_dictionaries(conn: &mut AsyncPgConnection, rows: &[DictionaryRo
             dictionary_entries::position.eq(excluded(dictionary_entries::position)),
             dictionary_entries::label_zh.eq(excluded(dictionary_entries::label_zh)),
             dictionary_entries::label_en.eq(excluded(dictionary_entries::label_en)),
-        ))
-        .filter(dictionary_entries::edited.eq(false))
-        .execute(conn)
-        .await?;
+        ));
+    diesel::query_dsl::methods::FilterDsl::filter(upsert, dictionary_entries::edited.eq(false)).execute(conn).await?;
     Ok(())
 }
 
 /// Writes special days; those that an administrator edited stay as they are.
 pub async fn put_calendar(conn: &mut AsyncPgConnection, rows: &[CalendarRow]) -> QueryResult<()> {
     use diesel::upsert::excluded;
-    diesel::insert_into(working_calendar::table)
+    let upsert = diesel::insert_into(working_calendar::table)
         .values(rows)
         .on_conflict(working_calendar::day)
         .do_update()
-        .set((working_calendar::kind.eq(excluded(working_calendar::kind)), working_calendar::name.eq(excluded(working_calendar::name))))
-        .filter(working_calendar::edited.eq(false))
-        .execute(conn)
-        .await?;
+        .set((working_calendar::kind.eq(excluded(working_calendar::kind)), working_calendar::name.eq(excluded(working_calendar::name))));
+    diesel::query_dsl::methods::FilterDsl::filter(upsert, working_calendar::edited.eq(false)).execute(conn).await?;
     Ok(())
 }
 

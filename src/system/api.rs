@@ -52,6 +52,7 @@ list_query! {
         #[param(example = "2100-01-01T00:00:00Z")]
         at_lt: DateTime<Utc>,
         /// The order; the newest first unless told.
+        #[param(inline)]
         sort: AuditOrder,
     }
 }

@@ -22,7 +22,8 @@ pub type Condition<'a, QS> = Box<dyn BoxableExpression<QS, Pg, SqlType = Nullabl
 
 /// All of the conditions together; null where there are none.
 fn all_of<'a, QS: 'a>(conditions: Vec<Condition<'a, QS>>) -> Condition<'a, QS> {
-    let none: Condition<'a, QS> = Box::new(diesel::dsl::sql::<Nullable<Bool>>("TRUE"));
+    // A bound value, not a fragment of SQL: fragments keep a statement from being prepared once.
+    let none: Condition<'a, QS> = Box::new(Some(true).into_sql::<Nullable<Bool>>());
     conditions.into_iter().fold(none, |all, condition| Box::new(all.and(condition)))
 }
 

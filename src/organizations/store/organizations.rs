@@ -16,7 +16,8 @@ use crate::http::PageRequest;
 use crate::ids::{AccountId, OrganizationId};
 use crate::organizations::api::Sort;
 use crate::organizations::api::directory::DirectoryQuery;
-use crate::organizations::api::organizations::{ChildrenQuery, OrganizationQuery, OrganizationsBy};
+use crate::organizations::api::organizations::{OrganizationQuery, OrganizationsBy};
+use crate::organizations::api::tree::ChildrenQuery;
 use crate::organizations::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition, SiteKind};
 
 /// An organization as it is stored.

@@ -138,6 +138,14 @@ pub async fn find(mut conn: &AsyncPgConnection, scope: &Scope, id: PersonId) -> 
         .await
 }
 
+/// Whether a person is in a scope.
+pub async fn in_scope(mut conn: &AsyncPgConnection, scope: &Scope, id: PersonId) -> QueryResult<bool> {
+    let found = people::table
+        .filter(people::id.eq(id))
+        .filter(people::organization_id.eq_any(tree::below(scope.places())));
+    diesel::select(diesel::dsl::exists(found)).get_result(&mut conn).await
+}
+
 /// Locks one person in a scope until the transaction ends.
 pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: PersonId) -> QueryResult<Person> {
     people::table

@@ -10,7 +10,7 @@ use super::{COUNTED, Capped, Condition, all_of, load_page, tree};
 use crate::access::Scope;
 use crate::db::schema::{posts, work_items};
 use crate::http::PageRequest;
-use crate::ids::{AccountId, OrganizationId, PersonId, PostId};
+use crate::ids::{OrganizationId, PersonId, PostId};
 use crate::organizations::api::Sort;
 use crate::organizations::api::posts::{PostQuery, PostsBy};
 use crate::organizations::rules::{EmploymentMode, PostPosition, Secondment};
@@ -191,7 +191,7 @@ pub async fn end(
 }
 
 /// Kind of the work item that tells of a term about to end.
-const EXPIRING: &str = "post_expiring";
+pub const EXPIRING: &str = "post_expiring";
 /// How long before the last day it is announced.
 const NOTICE: TimeDelta = TimeDelta::days(30);
 
@@ -229,14 +229,4 @@ pub async fn forget_expired(conn: &mut AsyncPgConnection, due: DateTime<Utc>, to
         .filter(work_items::done_at.is_null())
         .filter(work_items::due_on.lt(today));
     diesel::update(over).set(work_items::done_at.eq(due)).execute(conn).await
-}
-
-/// Closes the work item of a post that was ended or whose date was changed.
-pub async fn close_expiring(conn: &mut AsyncPgConnection, id: PostId, by: AccountId, now: DateTime<Utc>) -> QueryResult<()> {
-    let open = work_items::table
-        .filter(work_items::subject_type.eq("post"))
-        .filter(work_items::subject_id.eq(id.0))
-        .filter(work_items::kind.eq(EXPIRING))
-        .filter(work_items::done_at.is_null());
-    diesel::update(open).set((work_items::done_at.eq(now), work_items::done_by.eq(by.0))).execute(conn).await.map(drop)
 }

@@ -1,0 +1,103 @@
+//! The federation tree: organizations and where they hang, the people of the address book and the posts they hold, the sites
+//! where work happens. Scope is always a subtree of this tree. Other slices use the enumerations and
+//! [`OrganizationReference`]; data is loaded through [`seed`].
+
+mod api;
+mod numbers;
+mod rules;
+pub mod seed;
+mod store;
+
+use chrono::{DateTime, Utc};
+use diesel::QueryResult;
+use diesel_async::AsyncPgConnection;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::access::Scope;
+use crate::clock::{Clock, shanghai};
+use crate::ids::{OrganizationId, PersonId};
+
+pub use api::OrganizationReference;
+pub use rules::{
+    AccreditationLevel, EmploymentMode, OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition, PostStatus, Secondment,
+    Sex, SiteChecklistItem, SiteKind, SiteStatus,
+};
+
+/// Labels of this slice's enumerations.
+pub const DICTIONARIES: &[(&str, &[(&str, &str, &str)])] = &[
+    ("organization_kind", OrganizationKind::LABELS),
+    ("organization_level", OrganizationLevel::LABELS),
+    ("organization_status", OrganizationStatus::LABELS),
+    ("position", PostPosition::LABELS),
+    ("employment_mode", EmploymentMode::LABELS),
+    ("secondment", Secondment::LABELS),
+    ("post_status", PostStatus::LABELS),
+    ("site_kind", SiteKind::LABELS),
+    ("accreditation_level", AccreditationLevel::LABELS),
+    ("site_status", SiteStatus::LABELS),
+    ("site_checklist", SiteChecklistItem::LABELS),
+    ("sex", Sex::LABELS),
+];
+
+/// Mounts the slice.
+pub fn routes(services: &mut ServiceConfig) {
+    // Fixed segments before `{id}`: actix takes the first that fits.
+    services
+        .service(api::organizations::list_organizations)
+        .service(api::organizations::count_organizations)
+        .service(api::organizations::create_organization)
+        .service(api::organizations::get_organization)
+        .service(api::organizations::update_organization)
+        .service(api::tree::move_organization)
+        .service(api::tree::dissolve_organization)
+        .service(api::tree::list_organization_children)
+        .service(api::tree::list_organization_ancestors)
+        .service(api::tree::get_organization_summary)
+        .service(api::directory::list_directory)
+        .service(api::directory::get_directory_entry)
+        .service(api::people::list_people)
+        .service(api::people::count_people)
+        .service(api::people::search_people)
+        .service(api::people::create_person)
+        .service(api::people::get_person)
+        .service(api::people::update_person)
+        .service(api::people::reveal_person)
+        .service(api::posts::list_posts)
+        .service(api::posts::count_posts)
+        .service(api::posts::list_organization_posts)
+        .service(api::posts::batch_posts)
+        .service(api::posts::create_post)
+        .service(api::posts::get_post)
+        .service(api::posts::update_post)
+        .service(api::posts::end_post)
+        .service(api::sites::list_sites)
+        .service(api::sites::count_sites)
+        .service(api::sites::create_site)
+        .service(api::sites::get_site)
+        .service(api::sites::update_site)
+        .service(api::sites::accredit_site)
+        .service(api::sites::close_site);
+}
+
+/// Opens a work item for every post whose last day is near, and closes those of posts that are over. The timetable calls it daily.
+pub async fn announce_expiring_posts(conn: &mut AsyncPgConnection, due: DateTime<Utc>) -> Result<(), String> {
+    let today = due.with_timezone(&shanghai()).date_naive();
+    let announced = async {
+        store::posts::forget_expired(conn, due, today).await?;
+        store::posts::announce_expiring(conn, due, today).await
+    };
+    announced.await.map(drop).map_err(|fault: diesel::result::Error| fault.to_string())
+}
+
+/// Makes the federation of a city, the top of an empty tree.
+pub async fn create_top(conn: &mut AsyncPgConnection, name: &str, clock: &Clock) -> QueryResult<OrganizationId> {
+    let id = OrganizationId::generate();
+    let top = seed::blank(id, OrganizationKind::CityFederation, OrganizationLevel::City, name, clock.now());
+    seed::organizations(conn, &[top], clock.today()).await?;
+    Ok(id)
+}
+
+/// Whether somebody of the address book is in a scope.
+pub async fn person_in_scope(conn: &AsyncPgConnection, scope: &Scope, id: PersonId) -> QueryResult<bool> {
+    store::people::in_scope(conn, scope, id).await
+}

@@ -1,0 +1,84 @@
+//! Writing many rows at once, for the demo data and the command line. What is there already stays as it is.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::QueryResult;
+use diesel_async::AsyncPgConnection;
+
+use super::api::people::seal_numbers;
+use super::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus};
+use super::store;
+use crate::ids::OrganizationId;
+use crate::vault::Vault;
+
+pub use super::store::organizations::Organization;
+pub use super::store::people::Person;
+pub use super::store::posts::Post;
+pub use super::store::sites::Site;
+
+/// An organization of which only the name is known.
+pub fn blank(
+    id: OrganizationId,
+    kind: OrganizationKind,
+    level: OrganizationLevel,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Organization {
+    Organization {
+        id,
+        kind,
+        level,
+        name: name.to_owned(),
+        short_name: None,
+        parent_id: None,
+        host_name: None,
+        division_code: None,
+        uscc: None,
+        address: None,
+        longitude: None,
+        latitude: None,
+        phone: None,
+        founded_on: None,
+        approval_document: None,
+        status: OrganizationStatus::Active,
+        status_changed_on: None,
+        successor_id: None,
+        tags: vec![],
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// Writes organizations, parents before children, and hangs them into the tree.
+pub async fn organizations(conn: &mut AsyncPgConnection, rows: &[Organization], from_on: NaiveDate) -> QueryResult<usize> {
+    store::organizations::insert_many(conn, rows, from_on).await
+}
+
+/// Writes people.
+pub async fn people(conn: &mut AsyncPgConnection, rows: &[Person]) -> QueryResult<usize> {
+    store::people::insert_many(conn, rows).await
+}
+
+/// Writes posts.
+pub async fn posts(conn: &mut AsyncPgConnection, rows: &[Post]) -> QueryResult<usize> {
+    store::posts::insert_many(conn, rows).await
+}
+
+/// Writes sites.
+pub async fn sites(conn: &mut AsyncPgConnection, rows: &[Site]) -> QueryResult<usize> {
+    store::sites::insert_many(conn, rows).await
+}
+
+/// A person with her numbers sealed. Numbers that are not valid are left out: pass checked ones.
+pub fn sealed(vault: &Vault, person: Person, phone: Option<&str>, id_number: Option<&str>, today: NaiveDate) -> Person {
+    let numbers = seal_numbers(vault, phone, id_number, today).unwrap_or_default();
+    Person {
+        phone: numbers.phone,
+        phone_hash: numbers.phone_hash,
+        phone_masked: numbers.phone_masked,
+        id_number: numbers.id_number,
+        id_number_hash: numbers.id_number_hash,
+        id_number_masked: numbers.id_number_masked,
+        ..person
+    }
+}

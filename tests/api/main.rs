@@ -1,0 +1,17 @@
+//! Everything the service promises, tried through its API. One binary, one private PostgreSQL, one database per test.
+
+mod accounts;
+mod commands;
+mod contract;
+mod floor;
+mod house;
+mod matrix;
+mod organizations;
+mod plans;
+mod private_postgres;
+mod process;
+mod reference;
+mod schema;
+mod support;
+mod system;
+mod work_items;
