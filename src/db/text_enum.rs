@@ -1,5 +1,8 @@
 //! Enumerations that are text in the database, on the wire and in the dictionaries: one spelling for all three.
 
+/// Name of a dictionary and its values: wire value, Chinese and English label.
+pub type Dictionary = (&'static str, &'static [(&'static str, &'static str, &'static str)]);
+
 /// Declares an enumeration with its wire values. Gives it serde, a schema, diesel's text conversions, `ALL` and `as_str`.
 /// `tests/api/schema.rs` compares `ALL` with the CHECK of the column. (The wire value is a `tt`: utoipa does not see through the
 /// group that a `literal` comes in.)

@@ -82,17 +82,59 @@ pub async fn pass(mut request: ServiceRequest, next: Next<impl MessageBody + 'st
         Err(error) => request.into_response(asked.problem(&error)),
         Ok(call) => {
             request.extensions_mut().insert(call);
-            let raw = request.request().clone();
-            let handled = tokio::time::timeout(asked.app.config.request_timeout, AssertUnwindSafe(next.call(request)).catch_unwind());
-            match handled.await {
+            let limit = asked.app.config.request_timeout;
+            match tokio::time::timeout(limit, AssertUnwindSafe(next.call(request)).catch_unwind()).await {
                 Ok(Ok(Ok(response))) => asked.render_errors(response.map_into_boxed_body()),
-                Ok(Ok(Err(error))) => ServiceResponse::new(raw, asked.problem(&as_api_error(&error))),
-                Ok(Err(_)) => ServiceResponse::new(raw, asked.problem(&ApiError::internal("a handler panicked"))),
-                Err(_) => ServiceResponse::new(raw, asked.problem(&Code::Timeout.into())),
+                Ok(Ok(Err(error))) => return Err(without_request(&as_api_error(&error), &asked, operation, allowance)),
+                Ok(Err(_)) => {
+                    return Err(without_request(&ApiError::internal("a handler panicked"), &asked, operation, allowance));
+                }
+                Err(_) => return Err(without_request(&Code::Timeout.into(), &asked, operation, allowance)),
             }
         }
     };
     Ok(finish(response, &asked, operation, allowance))
+}
+
+/// A finished answer to a request that was lost on the way: it timed out or its handler panicked.
+#[derive(Debug)]
+struct Lost {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.status)
+    }
+}
+
+impl actix_web::ResponseError for Lost {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::new(self.status);
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+        response.set_body(BoxBody::new(self.body.clone()))
+    }
+}
+
+fn without_request(
+    error: &ApiError,
+    asked: &Asked,
+    operation: Option<&'static Operation>,
+    allowance: Option<Allowance>,
+) -> actix_web::Error {
+    let (head, body) = asked.problem(error).into_parts();
+    let (status, mut headers) = (head.status(), head.headers().clone());
+    dress(&mut headers, status, asked, operation, allowance);
+    let body = body.try_into_bytes().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    Lost { status, headers, body }.into()
 }
 
 /// What needs no operation: too long an address, OPTIONS and CORS preflights.
@@ -398,8 +440,20 @@ fn finish(
         not_modified.insert_header((header::ETAG, etag.unwrap_or(HeaderValue::from_static(""))));
         response = response.into_response(not_modified.finish());
     }
-    let (status, signed_in) = (response.status(), operation.is_some_and(|operation| operation.need != Need::Public));
-    let headers = response.headers_mut();
+    let status = response.status();
+    dress(response.headers_mut(), status, asked, operation, allowance);
+    response
+}
+
+/// Sets the headers that every response carries, writes the log line, counts.
+fn dress(
+    headers: &mut HeaderMap,
+    status: StatusCode,
+    asked: &Asked,
+    operation: Option<&'static Operation>,
+    allowance: Option<Allowance>,
+) {
+    let signed_in = operation.is_some_and(|operation| operation.need != Need::Public);
     let mut set = |name: HeaderName, value: &str| {
         if !headers.contains_key(&name)
             && let Ok(value) = HeaderValue::from_str(value)
@@ -424,13 +478,12 @@ fn finish(
     let name = operation.map_or("-", |operation| operation.id.as_str());
     let took = asked.started.elapsed();
     asked.app.metrics.request(name, status, took);
-    if !name.starts_with("get_liveness") {
+    if name != "get_liveness" {
         log::info!(
             request_id = asked.request_id.as_str(), trace = asked.traceparent.as_deref().unwrap_or("-"), operation = name,
             method = asked.method.as_str(), status = status.as_u16(), ms = took.as_millis() as u64; "request"
         );
     }
-    response
 }
 
 fn is_fresh(response: &ServiceResponse<BoxBody>, asked: &Asked) -> bool {

@@ -104,7 +104,9 @@ pub async fn import_plan(
         return Err(ImportError::UnknownOwner(owner));
     }
     let page = &document.document;
-    if let Some((plan_id, codes)) = store::find_imported(conn, owner, page.plan_year, &page.title_zh, page.doc_no.as_deref()).await? {
+    if let Some((plan_id, codes)) =
+        store::find_imported(conn, owner, page.plan_year, &page.title_zh, page.doc_no.as_deref()).await?
+    {
         let same = document.tasks().map(|(_, _, task)| Some(task.code.as_str())).eq(codes.iter().map(Option::as_deref));
         return if same { Ok(plan_id) } else { Err(ImportError::OtherTasks(page.title_zh.clone())) };
     }

@@ -11,7 +11,8 @@ mod work_plan;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use rules::{
-    Comparator, DICTIONARIES, IndicatorFrequency, IndicatorSource, PlanKind, PlanStatus, RecordKind, TaskFrequency, TaskPart, ValueKind,
+    Comparator, DICTIONARIES, IndicatorFrequency, IndicatorSource, PlanKind, PlanStatus, RecordKind, TaskFrequency, TaskPart,
+    ValueKind,
 };
 
 /// Mounts the slice.

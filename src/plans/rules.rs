@@ -1,5 +1,6 @@
 //! The vocabulary of plans: what a plan, a task and an indicator can be.
 
+use crate::db::text_enum::Dictionary;
 use crate::text_enum;
 
 text_enum! {
@@ -152,7 +153,7 @@ text_enum! {
 }
 
 /// Labels of every enumeration of the slice.
-pub const DICTIONARIES: &[(&str, &[(&str, &str, &str)])] = &[
+pub const DICTIONARIES: &[Dictionary] = &[
     ("plan_kind", PlanKind::LABELS),
     ("plan_status", PlanStatus::LABELS),
     ("task_frequency", TaskFrequency::LABELS),

@@ -334,7 +334,11 @@ pub async fn indicator_counts(conn: &mut &AsyncPgConnection, ids: &[TaskId]) -> 
 }
 
 /// One page of the indicators of a task, in order.
-pub async fn list_indicators(conn: &mut &AsyncPgConnection, task_id: TaskId, page: &PageRequest) -> QueryResult<Vec<IndicatorRow>> {
+pub async fn list_indicators(
+    conn: &mut &AsyncPgConnection,
+    task_id: TaskId,
+    page: &PageRequest,
+) -> QueryResult<Vec<IndicatorRow>> {
     let mut rows = indicators::table
         .filter(indicators::task_id.eq(task_id))
         .select(IndicatorRow::as_select())
@@ -488,11 +492,8 @@ pub async fn single_kinds_below(
     top: OrganizationId,
     kinds: &[OrganizationKind],
 ) -> QueryResult<HashMap<OrganizationKind, OrganizationId>> {
-    let found: Vec<KindRow> = diesel::sql_query(TWO_OF_EACH_KIND)
-        .bind::<SqlUuid, _>(top)
-        .bind::<Array<Text>, _>(kinds)
-        .load(conn)
-        .await?;
+    let found: Vec<KindRow> =
+        diesel::sql_query(TWO_OF_EACH_KIND).bind::<SqlUuid, _>(top).bind::<Array<Text>, _>(kinds).load(conn).await?;
     let mut single = HashMap::new();
     for row in &found {
         if found.iter().filter(|other| other.kind == row.kind).count() == 1 {

@@ -237,8 +237,11 @@ impl fmt::Display for TaskNumber {
 impl<'de> Deserialize<'de> for TaskNumber {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        let parsed = text.split_once('.').and_then(|(point, task)| Some(Self { point: point.parse().ok()?, task: task.parse().ok()? }));
-        parsed.filter(|number| number.to_string() == text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no number like 5.3")))
+        let parsed =
+            text.split_once('.').and_then(|(point, task)| Some(Self { point: point.parse().ok()?, task: task.parse().ok()? }));
+        parsed
+            .filter(|number| number.to_string() == text)
+            .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no number like 5.3")))
     }
 }
 
@@ -339,7 +342,12 @@ impl<'a> Check<'a> {
     fn note(&mut self, text: Option<&str>, pointer: &str) {
         let text = text.unwrap_or_default();
         self.rule(!text.contains('\0'), pointer, "nul", "holds the character U+0000");
-        self.rule(text.chars().count() <= LONGEST_NOTE, pointer, "max_length", format!("must have at most {LONGEST_NOTE} characters"));
+        self.rule(
+            text.chars().count() <= LONGEST_NOTE,
+            pointer,
+            "max_length",
+            format!("must have at most {LONGEST_NOTE} characters"),
+        );
     }
 
     fn plan(&mut self, plan: &'a WorkPlan) {
@@ -355,9 +363,24 @@ impl<'a> Check<'a> {
         self.rule(told(document.chapters, chapters), "/document/chapters", "count", format!("{chapters} chapters follow"));
         self.rule(told(document.points, points.len()), "/document/points", "count", format!("{} points follow", points.len()));
         let tasks = plan.tasks().count();
-        self.rule((1..=MOST_TASKS).contains(&tasks), "/chapters", "count", format!("must hold 1 to {MOST_TASKS} tasks, not {tasks}"));
-        self.rule(ascending(plan.chapters.iter().map(|chapter| chapter.number)), "/chapters", "order", "chapters must be numbered 1, 2, …");
-        self.rule(ascending(points.iter().map(|point| point.number)), "/chapters", "order", "points must be numbered 1, 2, … through the plan");
+        self.rule(
+            (1..=MOST_TASKS).contains(&tasks),
+            "/chapters",
+            "count",
+            format!("must hold 1 to {MOST_TASKS} tasks, not {tasks}"),
+        );
+        self.rule(
+            ascending(plan.chapters.iter().map(|chapter| chapter.number)),
+            "/chapters",
+            "order",
+            "chapters must be numbered 1, 2, …",
+        );
+        self.rule(
+            ascending(points.iter().map(|point| point.number)),
+            "/chapters",
+            "order",
+            "points must be numbered 1, 2, … through the plan",
+        );
         for (c, chapter) in plan.chapters.iter().enumerate() {
             self.text(&chapter.title, LONGEST_TITLE, &format!("/chapters/{c}/title"));
             for (p, point) in chapter.points.iter().enumerate() {
@@ -374,7 +397,12 @@ impl<'a> Check<'a> {
         self.code(&task.code, &format!("{at}/code"));
         self.note(task.title_en.as_deref(), &format!("{at}/title_en"));
         self.note(task.notes.as_deref(), &format!("{at}/notes"));
-        self.rule(task.number.point == point.number, &format!("{at}/number"), "number", format!("must begin with {}.", point.number));
+        self.rule(
+            task.number.point == point.number,
+            &format!("{at}/number"),
+            "number",
+            format!("must begin with {}.", point.number),
+        );
         let first = self.numbers.insert(task.number);
         self.rule(first, &format!("{at}/number"), "duplicate", format!("{} stands twice in the plan", task.number));
         self.body(&task.lead_organization_kind, &format!("{at}/lead_organization_kind"));
@@ -389,9 +417,19 @@ impl<'a> Check<'a> {
         }
         let distinct: HashSet<_> = task.record_kinds.iter().collect();
         self.rule(distinct.len() == task.record_kinds.len(), &format!("{at}/record_kinds"), "duplicate", "repeats a kind");
-        self.rule(task.due_on.year() >= i32::from(plan.document.plan_year), &format!("{at}/due_on"), "range", "lies before the plan year");
+        self.rule(
+            task.due_on.year() >= i32::from(plan.document.plan_year),
+            &format!("{at}/due_on"),
+            "range",
+            "lies before the plan year",
+        );
         let count = task.indicators.len();
-        self.rule(count <= MOST_INDICATORS, &format!("{at}/indicators"), "max_items", format!("must hold at most {MOST_INDICATORS}"));
+        self.rule(
+            count <= MOST_INDICATORS,
+            &format!("{at}/indicators"),
+            "max_items",
+            format!("must hold at most {MOST_INDICATORS}"),
+        );
         for (index, indicator) in task.indicators.iter().enumerate() {
             self.indicator(indicator, &format!("{at}/indicators/{index}"));
         }
@@ -405,19 +443,35 @@ impl<'a> Check<'a> {
         self.note(indicator.note.as_deref(), &format!("{at}/note"));
         self.rule(indicator.unit.chars().count() <= 20, &format!("{at}/unit"), "max_length", "must have at most 20 characters");
         let none = indicator.comparator == Comparator::None;
-        self.rule(none == indicator.target.is_none(), &format!("{at}/target"), "target", "is given exactly where the comparator is not none");
+        self.rule(
+            none == indicator.target.is_none(),
+            &format!("{at}/target"),
+            "target",
+            "is given exactly where the comparator is not none",
+        );
         if let Some(target) = indicator.target {
             self.rule(is_figure(target), &format!("{at}/target"), "range", "must be 0 or more with at most 4 decimals");
         }
         let weight = indicator.weight;
-        self.rule(is_figure(weight) && !weight.is_zero(), &format!("{at}/weight"), "range", "must be positive with at most 4 decimals");
+        self.rule(
+            is_figure(weight) && !weight.is_zero(),
+            &format!("{at}/weight"),
+            "range",
+            "must be positive with at most 4 decimals",
+        );
         self.rule(indicator.starts_on <= indicator.due_on, &format!("{at}/due_on"), "range", "lies before starts_on");
         let derived = indicator.source == IndicatorSource::Derived;
-        self.rule(derived == indicator.derivation.is_some(), &format!("{at}/derivation"), "derivation", "is given exactly where the source is derived");
+        self.rule(
+            derived == indicator.derivation.is_some(),
+            &format!("{at}/derivation"),
+            "derivation",
+            "is given exactly where the source is derived",
+        );
     }
 
     fn code(&mut self, code: &'a str, pointer: &str) {
-        let usable = (1..=40).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+        let usable = (1..=40).contains(&code.len())
+            && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
         self.rule(usable, pointer, "pattern", "must be 1 to 40 letters, digits, dashes, dots");
         let first = self.codes.insert(code);
         self.rule(first, pointer, "duplicate", format!("{code} stands twice in the plan"));

@@ -28,7 +28,12 @@ pub enum GoOn {
 }
 
 /// Creates an operation that waits for its job.
-pub async fn create(conn: &mut AsyncPgConnection, kind: &'static str, by: StartedBy, now: DateTime<Utc>) -> QueryResult<OperationId> {
+pub async fn create(
+    conn: &mut AsyncPgConnection,
+    kind: &'static str,
+    by: StartedBy,
+    now: DateTime<Utc>,
+) -> QueryResult<OperationId> {
     store::insert_operation(conn, kind, by, now).await
 }
 

@@ -36,10 +36,38 @@ pub struct SealedColumn {
 
 /// Every sealed column. Stored replies are not here: they are forgotten after a day.
 const SEALED: &[SealedColumn] = &[
-    SealedColumn { table: "people", key: "id", key_type: "uuid", column: "phone", place: "people.phone", purpose: Purpose::Personal },
-    SealedColumn { table: "people", key: "id", key_type: "uuid", column: "id_number", place: "people.id_number", purpose: Purpose::Personal },
-    SealedColumn { table: "accounts", key: "id", key_type: "uuid", column: "totp_secret", place: "accounts.totp_secret", purpose: Purpose::Secrets },
-    SealedColumn { table: "signing_keys", key: "kid", key_type: "text", column: "private_key", place: "signing_keys.private_key", purpose: Purpose::Secrets },
+    SealedColumn {
+        table: "people",
+        key: "id",
+        key_type: "uuid",
+        column: "phone",
+        place: "people.phone",
+        purpose: Purpose::Personal,
+    },
+    SealedColumn {
+        table: "people",
+        key: "id",
+        key_type: "uuid",
+        column: "id_number",
+        place: "people.id_number",
+        purpose: Purpose::Personal,
+    },
+    SealedColumn {
+        table: "accounts",
+        key: "id",
+        key_type: "uuid",
+        column: "totp_secret",
+        place: "accounts.totp_secret",
+        purpose: Purpose::Secrets,
+    },
+    SealedColumn {
+        table: "signing_keys",
+        key: "kid",
+        key_type: "text",
+        column: "private_key",
+        place: "signing_keys.private_key",
+        purpose: Purpose::Secrets,
+    },
 ];
 
 /// Creates the operation and enqueues its job, in the caller's transaction. `now` is wall time.

@@ -1,5 +1,6 @@
 //! What long work and jobs can be, and what may be done with them now.
 
+use crate::db::text_enum::Dictionary;
 use crate::text_enum;
 
 text_enum! {
@@ -71,7 +72,7 @@ text_enum! {
 }
 
 /// Labels of every enumeration of the slice.
-pub const DICTIONARIES: &[(&str, &[(&str, &str, &str)])] = &[
+pub const DICTIONARIES: &[Dictionary] = &[
     ("operation_status", OperationStatus::LABELS),
     ("job_state", JobState::LABELS),
     ("actor_kind", ActorKind::LABELS),

@@ -92,7 +92,8 @@ pub async fn list_audit_entries(
         .filter(organization_tree::descendant_id.nullable().eq(audit_entries::organization_id))
         .filter(organization_tree::ancestor_id.eq_any(scope.places()))
         .filter(organization_tree::to_on.is_null());
-    let visible = diesel::dsl::exists(in_scope).or(audit_entries::organization_id.is_null().and(unplaced.into_sql::<diesel::sql_types::Bool>()));
+    let visible = diesel::dsl::exists(in_scope)
+        .or(audit_entries::organization_id.is_null().and(unplaced.into_sql::<diesel::sql_types::Bool>()));
     let mut rows = audit_entries::table
         .left_join(accounts::table.on(accounts::id.nullable().eq(audit_entries::actor_id)))
         .filter(visible)
@@ -183,7 +184,11 @@ pub async fn lock_operation(conn: &mut AsyncPgConnection, sees: Sees, id: Operat
 }
 
 /// A person stops long work: at once, with the time, or at its next safe point.
-pub async fn cancel_operation(conn: &mut AsyncPgConnection, id: OperationId, at_once: Option<DateTime<Utc>>) -> QueryResult<OperationRow> {
+pub async fn cancel_operation(
+    conn: &mut AsyncPgConnection,
+    id: OperationId,
+    at_once: Option<DateTime<Utc>>,
+) -> QueryResult<OperationRow> {
     let operation = diesel::update(operations::table.find(id));
     let raised = operations::version.eq(operations::version + 1);
     match at_once {
@@ -196,13 +201,22 @@ pub async fn cancel_operation(conn: &mut AsyncPgConnection, id: OperationId, at_
                 .await
         }
         None => {
-            operation.set((operations::cancel_requested.eq(true), raised)).returning(OperationRow::as_returning()).get_result(conn).await
+            operation
+                .set((operations::cancel_requested.eq(true), raised))
+                .returning(OperationRow::as_returning())
+                .get_result(conn)
+                .await
         }
     }
 }
 
 /// Creates an operation that waits.
-pub async fn insert_operation(conn: &mut AsyncPgConnection, kind: &str, by: StartedBy, now: DateTime<Utc>) -> QueryResult<OperationId> {
+pub async fn insert_operation(
+    conn: &mut AsyncPgConnection,
+    kind: &str,
+    by: StartedBy,
+    now: DateTime<Utc>,
+) -> QueryResult<OperationId> {
     let id = OperationId::generate();
     diesel::insert_into(operations::table)
         .values((
@@ -365,7 +379,12 @@ pub async fn count_sealed(conn: &mut AsyncPgConnection, at: &SealedColumn) -> Qu
 }
 
 /// The next values of a column, in the order of the key.
-pub async fn sealed_after(conn: &mut AsyncPgConnection, at: &SealedColumn, after: Option<&str>, limit: i64) -> QueryResult<Vec<SealedRow>> {
+pub async fn sealed_after(
+    conn: &mut AsyncPgConnection,
+    at: &SealedColumn,
+    after: Option<&str>,
+    limit: i64,
+) -> QueryResult<Vec<SealedRow>> {
     let SealedColumn { table, key, key_type, column, .. } = at;
     diesel::sql_query(format!(
         "SELECT {key}::text AS key, {column} AS sealed FROM {table}

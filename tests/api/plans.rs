@@ -110,8 +110,12 @@ async fn a_draft_is_read_by_its_organization_and_those_above_an_issued_plan_also
     let app = TestApp::new().await;
     let mut conn = app.database.owner().await;
     let (id, addresses) = db_county_plan(&mut conn, PlanStatus::Draft).await;
-    let [city, county, township, neighbour] =
-        [app.sign_in("city-viewer").await, app.sign_in("county-officer").await, app.sign_in("township-officer").await, app.sign_in("neighbour-officer").await];
+    let [city, county, township, neighbour] = [
+        app.sign_in("city-viewer").await,
+        app.sign_in("county-officer").await,
+        app.sign_in("township-officer").await,
+        app.sign_in("neighbour-officer").await,
+    ];
     addresses.are(&city, 200).await;
     addresses.are(&county, 200).await;
     addresses.are(&township, 404).await;
@@ -121,7 +125,8 @@ async fn a_draft_is_read_by_its_organization_and_those_above_an_issued_plan_also
         addresses.are(&township, 200).await;
         addresses.are(&neighbour, 404).await;
     }
-    let listed = |who: Client| async move { who.get("/api/v1/plans?include_total=true").await.expect(200).json["total"]["value"].clone() };
+    let listed =
+        |who: Client| async move { who.get("/api/v1/plans?include_total=true").await.expect(200).json["total"]["value"].clone() };
     assert_eq!([listed(city).await, listed(county).await, listed(township).await, listed(neighbour).await], [2, 2, 2, 1]);
 }
 
@@ -247,9 +252,12 @@ async fn targets_and_weights_are_numbers() {
     assert_eq!(screened.json["value_kind"], "distinct_count");
 
     let mut conn = app.database.owner().await;
-    diesel::sql_query("UPDATE indicators SET target = 99999999999.1234 WHERE target IS NOT NULL").execute(&mut conn).await.unwrap();
+    diesel::sql_query("UPDATE indicators SET target = 99999999999.1234 WHERE target IS NOT NULL")
+        .execute(&mut conn)
+        .await
+        .unwrap();
     let large = village.get("/api/v1/indicators/0168028c-2f00-7000-8012-000000050301").await.expect(200);
-    assert_eq!(large.json["target"].as_f64(), Some(99_999_999_999.1234));
+    assert_eq!(large.json["target"].as_f64(), Some(99999999999.1234));
 }
 
 #[actix_web::test]
@@ -308,7 +316,8 @@ async fn an_association_that_is_not_below_the_owner_is_told_with_its_task_and_no
     let mut conn = app.database.owner().await;
     let document = WorkPlan::parse(WORK_PLAN_2019).unwrap();
     let clock = app.app.clock.clone();
-    let refused = conn.transaction(async |conn| import_plan(conn, &document, organization(COUNTY), Ids::Generated, &clock).await).await;
+    let refused =
+        conn.transaction(async |conn| import_plan(conn, &document, organization(COUNTY), Ids::Generated, &clock).await).await;
     let message = refused.unwrap_err().to_string();
     assert!(message.contains("task 1.1") && message.contains("市女企业家协会"), "{message}");
     let count: i64 = plans::table.count().get_result(&mut conn).await.unwrap();

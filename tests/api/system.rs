@@ -5,7 +5,9 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use half_sky::access::Role;
 use half_sky::audit::{self, Actor, Change};
-use half_sky::db::schema::{accounts, data_keys, idempotency_keys, jobs, operations, people, refresh_tokens, sessions, work_items};
+use half_sky::db::schema::{
+    accounts, data_keys, idempotency_keys, jobs, operations, people, refresh_tokens, sessions, work_items,
+};
 use half_sky::ids::{AccountId, OperationId, OrganizationId};
 use half_sky::jobs::run_due;
 use half_sky::system::operations::{GoOn, StartedBy, advance, begin, create, finish};
@@ -246,6 +248,9 @@ async fn what_is_no_longer_needed_is_forgotten_and_the_rest_stays() {
     assert_eq!(left!(idempotency_keys), 1);
 }
 
+/// A sealed column.
+type Sealed = Option<Vec<u8>>;
+
 const PEOPLE: usize = 1203;
 
 /// People with sealed phones, more than two batches of them, and an account with a sealed secret.
@@ -290,7 +295,7 @@ async fn after_a_rotation_every_sealed_value_is_sealed_again_and_opens_as_before
     assert!(shown.json["progress"]["total"].as_i64() > Some(PEOPLE as i64));
     let vault = &app.app.vault;
     let mut conn = app.database.owner().await;
-    let sealed: Vec<(String, Option<Vec<u8>>, Option<Vec<u8>>)> =
+    let sealed: Vec<(String, Sealed, Sealed)> =
         people::table.select((people::name, people::phone, people::id_number)).load(&mut conn).await.unwrap();
     for (name, phone, id_number) in sealed {
         for (place, value) in [("people.phone", &phone), ("people.id_number", &id_number)] {
@@ -302,7 +307,7 @@ async fn after_a_rotation_every_sealed_value_is_sealed_again_and_opens_as_before
             }
         }
     }
-    let secret: Option<Vec<u8>> = accounts::table.find(account_id).select(accounts::totp_secret).first(&mut conn).await.unwrap();
+    let secret: Sealed = accounts::table.find(account_id).select(accounts::totp_secret).first(&mut conn).await.unwrap();
     let secret = secret.unwrap();
     assert!(vault.is_current(Purpose::Secrets, &secret));
     assert_eq!(vault.open("accounts.totp_secret", &secret).unwrap(), b"secret");
@@ -328,7 +333,7 @@ async fn a_value_that_does_not_open_is_left_alone_and_the_operation_fails() {
     let shown = app.sign_in("platform").await.get(format!("/api/v1/operations/{operation}")).await.expect(200);
     assert_eq!((&shown.json["status"], &shown.json["error"]), (&json!("failed"), &json!("internal")));
     assert_eq!(shown.json["progress"]["done"], shown.json["progress"]["total"], "the others are sealed again");
-    let left: Option<Vec<u8>> = one.select(people::phone).first(&mut conn).await.unwrap();
+    let left: Sealed = one.select(people::phone).first(&mut conn).await.unwrap();
     assert_eq!(left, Some(broken));
 }
 
@@ -342,8 +347,7 @@ async fn sealing_again_does_not_begin_when_it_was_cancelled() {
     platform.post(format!("/api/v1/operations/{operation}/cancel")).if_match("\"1\"").await.expect(200);
     run_due(&app.app).await.unwrap();
     let mut conn = app.database.owner().await;
-    let phone: Option<Vec<u8>> =
-        people::table.filter(people::name.eq("person 0")).select(people::phone).first(&mut conn).await.unwrap();
+    let phone: Sealed = people::table.filter(people::name.eq("person 0")).select(people::phone).first(&mut conn).await.unwrap();
     assert!(!app.app.vault.is_current(Purpose::Personal, &phone.unwrap()));
     let state: String = jobs::table.filter(jobs::kind.eq("reseal")).select(jobs::state).first(&mut conn).await.unwrap();
     assert_eq!(state, "done");

@@ -1,0 +1,268 @@
+//! The federation tree and what hangs on it.
+
+use futures_util::future::join;
+use serde_json::{Value, json};
+
+use crate::support::{CITY, COUNTY, Client, NEIGHBOUR, TOWNSHIP, TestApp, VILLAGE};
+
+async fn all(client: &Client, path: &str) -> Vec<Value> {
+    let (mut cursor, mut items) = (String::new(), Vec::new());
+    loop {
+        let page = client.get(format!("{path}&limit=100{cursor}")).await.expect(200);
+        items.extend(page.items().iter().cloned());
+        match page.json["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return items,
+        }
+    }
+}
+
+fn committee(parent: &str, name: &str) -> Value {
+    json!({ "kind": "organ_womens_committee", "level": "township", "name": name, "parent_id": parent })
+}
+
+#[actix_web::test]
+async fn paging_through_the_city_finds_everything_once_while_others_are_created() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    let (mut cursor, mut ids, mut number) = (String::new(), Vec::new(), 0);
+    loop {
+        let page = admin.get(format!("/api/v1/organizations?within={CITY}&limit=100{cursor}")).await.expect(200);
+        ids.extend(page.items().iter().map(|item| item["id"].as_str().unwrap().to_owned()));
+        number += 1;
+        admin.post("/api/v1/organizations").json(&committee(COUNTY, &format!("第{number}妇委会"))).await.expect(201);
+        match page.json["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    // 2,048 divisions, three zones without a code, five bodies of the city; what was made meanwhile may be among them.
+    assert!(ids.len() >= 2048 + 3 + 5, "{}", ids.len());
+    assert!(ids.is_sorted());
+    let found = ids.len();
+    ids.dedup();
+    assert_eq!(ids.len(), found, "nothing twice");
+    let total = admin.get("/api/v1/organizations?include_total=true&limit=1").await.expect(200);
+    assert_eq!(total.json["total"], json!({ "value": 2056 + number, "relation": "eq" }));
+}
+
+#[actix_web::test]
+async fn a_county_officer_reads_her_county_and_nothing_beside_or_above() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let mine = all(&officer, "/api/v1/organizations?").await;
+    assert!(mine.iter().all(|item| item["id"] == COUNTY || item["parent_id"] != json!(null)));
+    for (id, status) in [(COUNTY, 200), (TOWNSHIP, 200), (VILLAGE, 200), (CITY, 404), (NEIGHBOUR, 404)] {
+        officer.get(format!("/api/v1/organizations/{id}")).await.expect(status);
+    }
+    assert!(officer.get(format!("/api/v1/organizations?within={NEIGHBOUR}")).await.expect(200).items().is_empty());
+    let narrowed = all(&officer, &format!("/api/v1/organizations?within={CITY}&")).await;
+    assert_eq!(narrowed.len(), mine.len(), "her places and `within` are intersected");
+    let ancestors = officer.get(format!("/api/v1/organizations/{VILLAGE}/ancestors")).await.expect(200);
+    let names: Vec<&str> = ancestors.items().iter().map(|item| item["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["岳阳市妇联", "岳阳楼区妇联", "岳阳楼街道妇联"]);
+    let county = officer.get(format!("/api/v1/organizations/{COUNTY}")).await.expect(200);
+    assert_eq!(county.json["parent"]["name"], "岳阳市妇联");
+    assert_eq!(county.json["allowed_actions"], json!([]));
+}
+
+#[actix_web::test]
+async fn streets_of_a_zone_hang_under_the_zone_and_are_marked() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    let marked = all(&admin, "/api/v1/organizations?tag=unverified&").await;
+    assert_eq!(marked.len(), 11);
+    let zones = all(&admin, "/api/v1/organizations?kind=zone_federation&").await;
+    let names: Vec<&str> = zones.iter().map(|item| item["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 4);
+    assert!(names.contains(&"屈原管理区妇联"));
+    let quyuan = zones.iter().find(|item| item["name"] == "屈原管理区妇联").unwrap();
+    assert_eq!(quyuan["division_code"], "430671");
+}
+
+#[actix_web::test]
+async fn a_body_hangs_only_where_the_rules_allow() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    let create = async |body: Value| admin.post("/api/v1/organizations").json(&body).await;
+    let village = json!({ "kind": "village_federation", "name": "新村妇联", "parent_id": VILLAGE });
+    assert_eq!(create(village).await.expect(422).faults(), [("/parent_id".to_owned(), "placement".to_owned())]);
+    let code = json!({ "kind": "village_federation", "name": "新村妇联", "parent_id": TOWNSHIP, "division_code": "430603001001" });
+    let refused = create(code).await.expect(422);
+    assert!(refused.faults().iter().any(|(pointer, _)| pointer == "/division_code"), "{:?}", refused.faults());
+    let taken = json!({ "kind": "village_federation", "name": "新村妇联", "parent_id": TOWNSHIP, "division_code": "430602001001" });
+    assert_eq!(create(taken).await.expect_problem(409, "duplicate").faults(), [("/division_code".to_owned(), "taken".to_owned())]);
+    let mut uscc = committee(COUNTY, "机关妇委会");
+    uscc["uscc"] = json!("91350100M000100Y44");
+    assert_eq!(create(uscc).await.expect(422).faults(), [("/uscc".to_owned(), "check_character".to_owned())]);
+    let neighbour = app.sign_in("county-admin").await;
+    let outside = neighbour.post("/api/v1/organizations").json(&committee(NEIGHBOUR, "别处的妇委会")).await.expect(422);
+    assert_eq!(outside.faults(), [("/parent_id".to_owned(), "unknown_reference".to_owned())]);
+    let officer = app.sign_in("county-officer").await;
+    officer.post("/api/v1/organizations").json(&committee(COUNTY, "x")).await.expect_problem(403, "permission_denied");
+}
+
+#[actix_web::test]
+async fn a_moved_subtree_is_read_from_its_new_place_at_once() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    let path = format!("/api/v1/organizations/{TOWNSHIP}");
+    let there = json!({ "parent_id": NEIGHBOUR, "reason": "区划调整" });
+    let (before, after) = (app.sign_in("county-officer").await, app.sign_in("neighbour-officer").await);
+    before.get(format!("/api/v1/organizations/{VILLAGE}")).await.expect(200);
+    admin.post(format!("{path}/move")).if_match("\"1\"").json(&there).await.expect(200);
+    before.get(format!("/api/v1/organizations/{VILLAGE}")).await.expect(404);
+    after.get(format!("/api/v1/organizations/{VILLAGE}")).await.expect(200);
+    let ancestors = after.get(format!("/api/v1/organizations/{VILLAGE}/ancestors")).await.expect(200);
+    assert_eq!(ancestors.items()[1]["id"], NEIGHBOUR);
+    let below = json!({ "parent_id": VILLAGE, "reason": "错误" });
+    let cycle = admin.post(format!("{path}/move")).if_match("\"2\"").json(&below).await.expect(422);
+    assert!(cycle.faults().contains(&("/parent_id".to_owned(), "cycle".to_owned())), "{:?}", cycle.faults());
+}
+
+#[actix_web::test]
+async fn two_moves_at_once_cannot_close_a_cycle() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    // Two zones that are moved below each other; a county-level federation is no parent of another, so the rule refuses one or
+    // both, and the tree keeps its shape whichever comes first.
+    let (one, two) = ("0168028c-2f00-7000-8006-000000000001", "0168028c-2f00-7000-8006-000000000002");
+    let to = |id: &str, parent: &str| {
+        let body = json!({ "parent_id": parent, "reason": "竞争" });
+        admin.post(format!("/api/v1/organizations/{id}/move")).if_match("\"1\"").json(&body).into_future()
+    };
+    let (first, second) = join(to(one, two), to(two, one)).await;
+    assert!(first.status.is_client_error() && second.status.is_client_error());
+    for id in [one, two] {
+        let ancestors = admin.get(format!("/api/v1/organizations/{id}/ancestors")).await.expect(200);
+        assert_eq!(ancestors.items().len(), 1);
+    }
+}
+
+#[actix_web::test]
+async fn dissolving_names_what_is_in_the_way() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    let reason = json!({ "successor_id": null, "reason": "撤并" });
+    let dissolve = |id: &str, etag: &str| admin.post(format!("/api/v1/organizations/{id}/dissolve")).if_match(etag).json(&reason);
+    let blocked = dissolve(TOWNSHIP, "\"1\"").await.expect_problem(409, "conflict");
+    let detail = blocked.text("/detail");
+    assert!(detail.contains("个下级组织") && detail.contains("1个在任职务") && detail.contains("1个阵地"), "{detail}");
+    let free = "0168028c-2f00-7000-8000-430602001002";
+    let dissolved = dissolve(free, "\"1\"").await.expect(200);
+    assert_eq!(dissolved.json["status"], "dissolved");
+    assert_eq!(dissolved.json["status_changed_on"], "2019-04-10");
+    dissolve(free, "\"2\"").await.expect_problem(409, "invalid_transition");
+    app.anonymous().get(format!("/api/v1/directory/{free}")).await.expect_problem(404, "not_found");
+    admin.delete(format!("/api/v1/organizations/{free}")).await.expect_problem(405, "method_not_allowed");
+}
+
+#[actix_web::test]
+async fn the_directory_and_the_sites_are_for_everybody() {
+    let app = TestApp::new().await;
+    let found = app.anonymous().get("/api/v1/directory?q=%E5%B1%88%E5%8E%9F").await.expect(200);
+    assert!(found.items().iter().any(|item| item["name"] == "屈原管理区妇联"));
+    let sites = app.anonymous().get("/api/v1/sites").await.expect(200);
+    assert_eq!(sites.items().len(), 3);
+    assert!(sites.items().iter().all(|site| site["allowed_actions"] == json!([])));
+    let neighbour = app.sign_in("neighbour-officer").await;
+    let other = neighbour.get("/api/v1/sites/0168028c-2f00-7000-8003-000000000001").await.expect(200);
+    assert_eq!(other.json["allowed_actions"], json!([]));
+    let body = json!({ "reason": "不归我管" });
+    neighbour.post("/api/v1/sites/0168028c-2f00-7000-8003-000000000001/close").if_match("\"1\"").json(&body).await.expect(404);
+}
+
+#[actix_web::test]
+async fn personal_numbers_are_masked_sealed_and_found_by_exact_search() {
+    use diesel_async::RunQueryDsl;
+    #[derive(diesel::QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        count: i64,
+    }
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let new = json!({ "organization_id": COUNTY, "name": "周兰", "phone": "13712345678", "id_number": "430699201201310140" });
+    let created = officer.post("/api/v1/people").json(&new).await.expect(201);
+    assert_eq!(created.json["phone"], "137****5678");
+    assert_eq!(created.json["id_number"], "4306**********0140");
+    assert_eq!((created.json["sex"].as_str(), created.json["birth_year"].as_i64()), (Some("female"), Some(2012)));
+    let mut owner = app.database.owner().await;
+    let plain = "SELECT count(*) FROM people WHERE position('13712345678'::bytea IN phone) > 0 OR people::text LIKE '%13712345678%'";
+    let leaked: Found = diesel::sql_query(plain).get_result(&mut owner).await.unwrap();
+    assert_eq!(leaked.count, 0);
+    let search = async |body: Value| officer.post("/api/v1/people/search").json(&body).await;
+    assert_eq!(search(json!({ "phone": "+86 137-1234-5678" })).await.expect(200).items().len(), 1);
+    assert_eq!(search(json!({ "id_number": "430699201201310140" })).await.expect(200).items().len(), 1);
+    assert_eq!(search(json!({ "name": "周" })).await.expect(200).items().len(), 0, "exact means exact");
+    search(json!({ "name": "周兰", "phone": "13712345678" })).await.expect(422);
+    let neighbour = app.sign_in("neighbour-officer").await;
+    let theirs = neighbour.post("/api/v1/people/search").json(&json!({ "phone": "13712345678" })).await.expect(200);
+    assert!(theirs.items().is_empty(), "the search keeps to the scope");
+    let twice = officer.post("/api/v1/people").json(&new).await.expect_problem(409, "duplicate");
+    assert_eq!(twice.faults(), [("/id_number".to_owned(), "taken".to_owned())]);
+    let wrong = json!({ "organization_id": COUNTY, "name": "周兰", "id_number": "430699199002290028", "phone": "123456789" });
+    assert_eq!(officer.post("/api/v1/people").json(&wrong).await.expect(422).faults().len(), 2);
+    // What is sent back masked stays as it is.
+    let edit = json!({ "organization_id": COUNTY, "name": "周兰兰", "sex": "female", "birth_year": 2012, "phone": "137****5678",
+                       "id_number": "4306**********0140", "tags": [] });
+    let path = format!("/api/v1/people/{}", created.text("/id"));
+    officer.put(&path).if_match("\"1\"").json(&edit).await.expect(200);
+    assert_eq!(search(json!({ "phone": "13712345678" })).await.expect(200).items()[0]["name"], "周兰兰");
+}
+
+#[actix_web::test]
+async fn an_organization_has_one_chair_at_a_time() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let chair = |from: &str| {
+        json!({ "organization_id": COUNTY, "person_id": "0168028c-2f00-7000-8001-000000000001", "position": "chair",
+                "employment_mode": "full_time", "from_on": from })
+    };
+    let second = officer.post("/api/v1/posts").json(&chair("2019-04-10")).await.expect_problem(409, "conflict");
+    assert_eq!(second.faults(), [("/position".to_owned(), "taken".to_owned())]);
+    let end = json!({ "to_on": "2019-04-30", "reason": "调任" });
+    let path = "/api/v1/posts/0168028c-2f00-7000-8002-000000000003/end";
+    officer.post(path).if_match("\"1\"").json(&end).await.expect(200);
+    officer.post("/api/v1/posts").json(&chair("2019-04-30")).await.expect(409);
+    let next = officer.post("/api/v1/posts").json(&chair("2019-05-01")).await.expect(201);
+    assert_eq!(next.json["status"], "upcoming");
+}
+
+#[actix_web::test]
+async fn a_batch_is_all_or_nothing_or_one_by_one() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let item = |number: u8, version: i32| {
+        json!({ "id": format!("0168028c-2f00-7000-8002-00000000000{number}"), "version": version, "to_on": "2019-04-10", "reason": "换届" })
+    };
+    let batch = |mode: &str, items: Vec<Value>| json!({ "action": "end", "mode": mode, "items": items });
+    // Number 4 is the neighbour's.
+    let refused = officer.post("/api/v1/posts/batch").json(&batch("atomic", vec![item(1, 1), item(4, 1)])).await;
+    assert_eq!(refused.expect_problem(404, "not_found").json["index"], 1);
+    let first = officer.get("/api/v1/posts/0168028c-2f00-7000-8002-000000000001").await.expect(200);
+    assert_eq!(first.json["to_on"], json!(null), "nothing was done");
+    let items = vec![item(1, 1), item(4, 1), item(2, 7)];
+    let each = officer.post("/api/v1/posts/batch").json(&batch("best_effort", items)).await.expect(207);
+    let statuses: Vec<i64> = each.items().iter().map(|item| item["status"].as_i64().unwrap()).collect();
+    assert_eq!(statuses, [200, 404, 412]);
+    assert_eq!(each.items()[0]["version"], 2);
+    let done = officer.post("/api/v1/posts/batch").json(&batch("atomic", vec![item(2, 1)])).await.expect(200);
+    assert_eq!(done.items()[0]["result"]["status"], "current", "the last day counts");
+}
+
+#[actix_web::test]
+async fn children_figures_and_counts_are_those_of_the_tree() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    let children = admin.get(format!("/api/v1/organizations/{CITY}/children?limit=100")).await.expect(200);
+    assert_eq!(children.items().len(), 10 + 3 + 5);
+    let county = children.items().iter().find(|child| child["organization"]["id"] == COUNTY).unwrap();
+    assert!(county["children_count"].as_i64().unwrap() > 10);
+    let counts = admin.get("/api/v1/organizations/counts?by=kind").await.expect(200);
+    let villages = counts.json["counts"].as_array().unwrap().iter().find(|count| count["key"] == "village_federation").unwrap();
+    assert_eq!(villages["count"], 1899);
+    let figures = admin.get(format!("/api/v1/organizations/{COUNTY}/summary")).await.expect(200);
+    assert_eq!(figures.json["people"], 3);
+    assert_eq!(figures.json["sites"], json!([{ "kind": "womens_home", "count": 1 }]));
+}

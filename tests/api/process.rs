@@ -1,0 +1,1 @@
+//! The built program: two commands, signals, what it refuses.

@@ -1,0 +1,41 @@
+//! What awaits whom, fed by the timetable.
+
+use chrono::TimeDelta;
+use half_sky::jobs;
+use serde_json::json;
+
+use crate::support::TestApp;
+
+const POST: &str = "/api/v1/posts/0168028c-2f00-7000-8002-000000000001";
+
+#[actix_web::test]
+async fn a_term_about_to_end_awaits_whoever_may_write_posts_there() {
+    let app = TestApp::new().await;
+    let (officer, neighbour, viewer) =
+        (app.sign_in("county-officer").await, app.sign_in("neighbour-officer").await, app.sign_in("city-viewer").await);
+    jobs::run_due(&app.app).await.unwrap();
+    let body = json!({
+        "employment_mode": "part_time", "secondment": null, "from_on": "2019-01-01", "to_on": "2019-05-05", "appointed_by": null
+    });
+    officer.put(POST).if_match("\"1\"").json(&body).await.expect(200);
+    assert!(officer.get("/api/v1/me/work-items").await.expect(200).items().is_empty(), "nothing fell due yet");
+    app.app.clock.advance(TimeDelta::days(1));
+    jobs::run_due(&app.app).await.unwrap();
+    let items = officer.get("/api/v1/me/work-items").await.expect(200);
+    assert_eq!(items.items().len(), 1);
+    let item = &items.items()[0];
+    assert_eq!((item["kind"].as_str(), item["due_on"].as_str()), (Some("post_expiring"), Some("2019-05-05")));
+    assert_eq!(item["subject"]["id"], "0168028c-2f00-7000-8002-000000000001");
+    let counts = officer.get("/api/v1/me/work-items/counts?by=kind").await.expect(200);
+    assert_eq!(counts.json["counts"], json!([{ "key": "post_expiring", "count": 1 }]));
+    assert!(neighbour.get("/api/v1/me/work-items").await.expect(200).items().is_empty());
+    assert!(viewer.get("/api/v1/me/work-items").await.expect(200).items().is_empty(), "she may not write posts");
+    assert_eq!(viewer.get("/api/v1/me/work-items?state=watching").await.expect(200).items().len(), 1, "but she sees that it waits");
+    // The work runs once however often it is asked, and the step closes the item.
+    jobs::run_due(&app.app).await.unwrap();
+    assert_eq!(officer.get("/api/v1/me/work-items").await.expect(200).items().len(), 1);
+    let ended = json!({ "to_on": "2019-05-05", "reason": "届满" });
+    officer.post(format!("{POST}/end")).if_match("\"2\"").json(&ended).await.expect(200);
+    assert!(officer.get("/api/v1/me/work-items").await.expect(200).items().is_empty());
+    assert_eq!(officer.get("/api/v1/me/work-items?state=done").await.expect(200).items().len(), 1);
+}
