@@ -75,10 +75,21 @@ impl Every {
 }
 
 /// Enqueues a job in the caller's transaction. `run_at` is wall time.
-pub async fn enqueue(conn: &mut AsyncPgConnection, kind: &'static str, payload: Value, run_at: DateTime<Utc>) -> QueryResult<JobId> {
+pub async fn enqueue(
+    conn: &mut AsyncPgConnection,
+    kind: &'static str,
+    payload: Value,
+    run_at: DateTime<Utc>,
+) -> QueryResult<JobId> {
     let id = JobId::generate();
     diesel::insert_into(jobs::table)
-        .values((jobs::id.eq(id), jobs::kind.eq(kind), jobs::payload.eq(payload), jobs::state.eq("queued"), jobs::run_at.eq(run_at)))
+        .values((
+            jobs::id.eq(id),
+            jobs::kind.eq(kind),
+            jobs::payload.eq(payload),
+            jobs::state.eq("queued"),
+            jobs::run_at.eq(run_at),
+        ))
         .execute(conn)
         .await?;
     Ok(id)
@@ -172,7 +183,13 @@ async fn with_lease(app: &App, id: Uuid, work: BoxFuture<'_, Result<(), String>>
     }
 }
 
-async fn settle(app: &App, id: Uuid, attempts: i32, max_attempts: i32, outcome: Result<(), String>) -> Result<(), crate::http::ApiError> {
+async fn settle(
+    app: &App,
+    id: Uuid,
+    attempts: i32,
+    max_attempts: i32,
+    outcome: Result<(), String>,
+) -> Result<(), crate::http::ApiError> {
     let mut conn = app.db.transaction_connection().await?;
     let now = app.clock.wall();
     let job = diesel::update(jobs::table.find(id));

@@ -133,6 +133,9 @@ mod tests {
         assert!(!failed(100, minutes(14)).admits(now) && failed(100, minutes(16)).admits(now));
         let under_attack = Attempts { account_failures: 1000, ..Attempts::default() };
         assert!(!under_attack.admits(now), "an unknown network waits");
-        assert!(Attempts { last_success_at: Some(now - TimeDelta::days(30)), ..under_attack }.admits(now), "the owner's does not");
+        assert!(
+            Attempts { last_success_at: Some(now - TimeDelta::days(30)), ..under_attack }.admits(now),
+            "the owner's does not"
+        );
     }
 }

@@ -7,7 +7,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::api::admin::AccountQuery;
 use super::rules::{AccountStatus, Attempts, FAILURE_WINDOW};
 use crate::access::{HeldRole, Module, Role, Scope};
-use crate::db::schema::{accounts, grants, organization_tree, organizations, recovery_codes, refresh_tokens, sessions, sign_in_attempts};
+use crate::db::schema::{
+    accounts, grants, organization_tree, organizations, recovery_codes, refresh_tokens, sessions, sign_in_attempts,
+};
 use crate::http::page::{PageRequest, TOTAL_CAP};
 use crate::ids::{AccountId, GrantId, OrganizationId, PersonId, SessionId};
 use crate::reference::contains;
@@ -233,10 +235,19 @@ pub async fn organization_name(conn: &mut &AsyncPgConnection, id: OrganizationId
 }
 
 /// What is remembered of attempts from one network.
-pub async fn attempts(conn: &mut AsyncPgConnection, account: AccountId, network: &[u8], now: DateTime<Utc>) -> QueryResult<Attempts> {
+pub async fn attempts(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    network: &[u8],
+    now: DateTime<Utc>,
+) -> QueryResult<Attempts> {
     use sign_in_attempts as t;
-    let own: Option<(i32, Option<DateTime<Utc>>, Option<DateTime<Utc>>)> =
-        t::table.find((account, network)).select((t::failures, t::last_failure_at, t::last_success_at)).first(conn).await.optional()?;
+    let own: Option<(i32, Option<DateTime<Utc>>, Option<DateTime<Utc>>)> = t::table
+        .find((account, network))
+        .select((t::failures, t::last_failure_at, t::last_success_at))
+        .first(conn)
+        .await
+        .optional()?;
     let account_failures: Option<i64> = t::table
         .filter(t::account_id.eq(account))
         .filter(t::last_failure_at.gt(now - FAILURE_WINDOW))
@@ -248,7 +259,12 @@ pub async fn attempts(conn: &mut AsyncPgConnection, account: AccountId, network:
 }
 
 /// Remembers a wrong password.
-pub async fn count_failure(conn: &mut AsyncPgConnection, account: AccountId, network: &[u8], now: DateTime<Utc>) -> QueryResult<()> {
+pub async fn count_failure(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    network: &[u8],
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
     use sign_in_attempts as t;
     diesel::insert_into(t::table)
         .values((t::account_id.eq(account), t::address_hash.eq(network), t::failures.eq(1), t::last_failure_at.eq(now)))
@@ -261,7 +277,12 @@ pub async fn count_failure(conn: &mut AsyncPgConnection, account: AccountId, net
 }
 
 /// Remembers a sign-in.
-pub async fn count_success(conn: &mut AsyncPgConnection, account: AccountId, network: &[u8], now: DateTime<Utc>) -> QueryResult<()> {
+pub async fn count_success(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    network: &[u8],
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
     use sign_in_attempts as t;
     diesel::insert_into(t::table)
         .values((t::account_id.eq(account), t::address_hash.eq(network), t::last_success_at.eq(now)))
@@ -284,15 +305,18 @@ pub async fn forget_failures(conn: &mut AsyncPgConnection, account: AccountId) -
 /// Accepts a one-time code's step; false when that step, or a later one, was used already.
 pub async fn use_totp_step(conn: &mut AsyncPgConnection, account: AccountId, step: i64) -> QueryResult<bool> {
     let unused = accounts::totp_last_step.is_null().or(accounts::totp_last_step.lt(step));
-    let used = diesel::update(accounts::table.find(account).filter(unused))
-        .set(accounts::totp_last_step.eq(step))
-        .execute(conn)
-        .await?;
+    let used =
+        diesel::update(accounts::table.find(account).filter(unused)).set(accounts::totp_last_step.eq(step)).execute(conn).await?;
     Ok(used == 1)
 }
 
 /// Uses a recovery code; false when there is no such unused code.
-pub async fn use_recovery_code(conn: &mut AsyncPgConnection, account: AccountId, hash: &[u8], now: DateTime<Utc>) -> QueryResult<bool> {
+pub async fn use_recovery_code(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    hash: &[u8],
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
     let used = diesel::update(recovery_codes::table.find((account, hash)).filter(recovery_codes::used_at.is_null()))
         .set(recovery_codes::used_at.eq(now))
         .execute(conn)
@@ -333,7 +357,11 @@ pub async fn end_sessions(
 }
 
 /// The open sessions of an account, newest first.
-pub async fn open_sessions(conn: &mut &AsyncPgConnection, account: AccountId, now: DateTime<Utc>) -> QueryResult<Vec<SessionRow>> {
+pub async fn open_sessions(
+    conn: &mut &AsyncPgConnection,
+    account: AccountId,
+    now: DateTime<Utc>,
+) -> QueryResult<Vec<SessionRow>> {
     sessions::table
         .filter(sessions::account_id.eq(account))
         .filter(sessions::ended_at.is_null())
@@ -352,7 +380,12 @@ pub async fn insert_session(conn: &mut AsyncPgConnection, session: &SessionRow) 
 }
 
 /// The caller has shown again who she is.
-pub async fn step_up(conn: &mut AsyncPgConnection, session: SessionId, strong: bool, now: DateTime<Utc>) -> QueryResult<SessionRow> {
+pub async fn step_up(
+    conn: &mut AsyncPgConnection,
+    session: SessionId,
+    strong: bool,
+    now: DateTime<Utc>,
+) -> QueryResult<SessionRow> {
     diesel::update(sessions::table.find(session))
         .set((sessions::authenticated_at.eq(now), sessions::strong.eq(strong)))
         .returning(SessionRow::as_returning())
@@ -422,7 +455,12 @@ pub struct AccountChange<'a> {
 }
 
 /// Changes an account and raises its version.
-pub async fn update(conn: &mut AsyncPgConnection, id: AccountId, change: &AccountChange<'_>, now: DateTime<Utc>) -> QueryResult<AccountRow> {
+pub async fn update(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    change: &AccountChange<'_>,
+    now: DateTime<Utc>,
+) -> QueryResult<AccountRow> {
     diesel::update(accounts::table.find(id))
         .set((change, accounts::version.eq(accounts::version + 1), accounts::updated_at.eq(now)))
         .returning(AccountRow::as_returning())

@@ -120,9 +120,14 @@ impl SigningKeys {
     }
 
     /// Kills a key at once: every token it signed is worthless. The active key is replaced first.
-    pub async fn revoke(&self, conn: &mut AsyncPgConnection, vault: &Vault, kid: &str, now: DateTime<Utc>) -> Result<bool, VaultError> {
-        let state: Option<String> =
-            signing_keys::table.find(kid).select(signing_keys::state).first(conn).await.optional()?;
+    pub async fn revoke(
+        &self,
+        conn: &mut AsyncPgConnection,
+        vault: &Vault,
+        kid: &str,
+        now: DateTime<Utc>,
+    ) -> Result<bool, VaultError> {
+        let state: Option<String> = signing_keys::table.find(kid).select(signing_keys::state).first(conn).await.optional()?;
         let Some(state) = state else { return Ok(false) };
         if state == "active" {
             self.rotate(conn, vault, now).await?;

@@ -76,8 +76,10 @@ impl Db {
     /// A plain client and its driver, for LISTEN.
     pub async fn listener(
         &self,
-    ) -> Result<(tokio_postgres::Client, tokio_postgres::Connection<tokio_postgres::Socket, tokio_postgres::tls::NoTlsStream>), String>
-    {
+    ) -> Result<
+        (tokio_postgres::Client, tokio_postgres::Connection<tokio_postgres::Socket, tokio_postgres::tls::NoTlsStream>),
+        String,
+    > {
         let config = self.target.config(Role::Dedicated).map_err(|fault| fault.to_string())?;
         config.connect(tokio_postgres::NoTls).await.map_err(|fault| fault.to_string())
     }

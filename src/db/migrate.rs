@@ -39,10 +39,7 @@ pub async fn pending(connection: &mut AsyncPgConnection) -> Result<usize, String
         .await
         .map_err(|fault| fault.to_string())?;
     let embedded = MigrationSource::<diesel::pg::Pg>::migrations(&MIGRATIONS).map_err(|fault| fault.to_string())?;
-    Ok(embedded
-        .iter()
-        .filter(|migration| run.iter().all(|run| migration.name().version().to_string() != run.version))
-        .count())
+    Ok(embedded.iter().filter(|migration| run.iter().all(|run| migration.name().version().to_string() != run.version)).count())
 }
 
 /// Creates an empty database and hands it to the same owner, for the private PostgreSQL and the tests.

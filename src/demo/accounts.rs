@@ -88,7 +88,11 @@ pub async fn sign_ins(app: &App, conn: &mut AsyncPgConnection, known: Vec<SignIn
         let hash = app.passwords.hash(&password).await.map_err(|fault| fault.to_string())?;
         let (now, id) = (app.clock.wall(), organization_of(division));
         diesel::update(accounts::table.find(account_id(number)))
-            .set((accounts::password_hash.eq(hash), accounts::password_is_initial.eq(false), accounts::password_changed_at.eq(now)))
+            .set((
+                accounts::password_hash.eq(hash),
+                accounts::password_is_initial.eq(false),
+                accounts::password_changed_at.eq(now),
+            ))
             .execute(conn)
             .await
             .map_err(|fault| fault.to_string())?;

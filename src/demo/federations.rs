@@ -13,8 +13,7 @@ use crate::reference::DivisionLevel;
 use diesel::prelude::*;
 
 /// Zones without a code (handbook 1.4): number of the fixed id, name.
-const ZONES: &[(&str, &str)] =
-    &[("1", "岳阳经济技术开发区妇联"), ("2", "城陵矶新港区妇联"), ("3", "南湖新区妇联")];
+const ZONES: &[(&str, &str)] = &[("1", "岳阳经济技术开发区妇联"), ("2", "城陵矶新港区妇联"), ("3", "南湖新区妇联")];
 
 /// Streets that the handbook lists under a zone; which of them belong there is to be confirmed.
 const ZONE_STREETS: &[(&str, &str)] = &[

@@ -4,6 +4,7 @@
 mod accounts;
 mod federations;
 mod people;
+mod system;
 
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
@@ -17,7 +18,7 @@ use crate::ids::OrganizationId;
 use crate::plans::import::{Ids, WORK_PLAN_2019, WorkPlan, import_plan};
 
 /// Version of each slice's demo data, in the order of loading; raise it when something is added.
-const VERSIONS: &[(&str, i32)] = &[("federations", 1), ("people", 1), ("plans", 1), ("accounts", 1)];
+const VERSIONS: &[(&str, i32)] = &[("federations", 1), ("people", 1), ("plans", 1), ("accounts", 1), ("system", 1)];
 
 /// An account to try things with, as it stands in the sign-ins file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -95,7 +96,8 @@ async fn load_slice(app: &App, conn: &mut AsyncPgConnection, slice: &str, versio
                 .await
                 .map_err(|fault| Fault(fault.to_string()))?;
         }
-        _ => accounts::load(app, conn).await?,
+        "accounts" => accounts::load(app, conn).await?,
+        _ => system::load(app, conn).await?,
     }
     crate::reference::set_loaded_version(conn, "demo", slice, version).await?;
     Ok(())

@@ -10,11 +10,30 @@ use crate::organizations::seed::{self, Person, Post, Site};
 use crate::organizations::{EmploymentMode, PostPosition, Secondment, Sex, SiteKind, SiteStatus};
 
 /// Number of the fixed ids, name, sex, year of birth, telephone, identity number, division, position, mode.
-type Entry = (&'static str, &'static str, i16, Option<&'static str>, Option<&'static str>, &'static str, PostPosition, EmploymentMode);
+type Entry =
+    (&'static str, &'static str, i16, Option<&'static str>, Option<&'static str>, &'static str, PostPosition, EmploymentMode);
 
 const PEOPLE: &[Entry] = &[
-    ("1", "李梅", 1988, Some("13800005678"), Some("430699198808081225"), "430602", PostPosition::ViceChair, EmploymentMode::PartTime),
-    ("2", "王芳", 1992, Some("13900001234"), Some("430699199202290022"), "430602", PostPosition::ExecutiveMember, EmploymentMode::PartTime),
+    (
+        "1",
+        "李梅",
+        1988,
+        Some("13800005678"),
+        Some("430699198808081220"),
+        "430602",
+        PostPosition::ViceChair,
+        EmploymentMode::PartTime,
+    ),
+    (
+        "2",
+        "王芳",
+        1992,
+        Some("13900001234"),
+        Some("430699199202290022"),
+        "430602",
+        PostPosition::ExecutiveMember,
+        EmploymentMode::PartTime,
+    ),
     ("3", "张丽", 1979, Some("13700004321"), None, "430602", PostPosition::Chair, EmploymentMode::FullTime),
     ("4", "刘敏", 1985, Some("13600008765"), None, "430603", PostPosition::Chair, EmploymentMode::FullTime),
     ("5", "陈静", 1990, None, None, "430600", PostPosition::ViceChair, EmploymentMode::Attached),
@@ -46,7 +65,8 @@ pub async fn load(app: &App, conn: &mut AsyncPgConnection) -> Result<(), Fault> 
             created_at: now,
             updated_at: now,
         };
-        people.push(seed::sealed(&app.vault, plain, *phone, *id_number, app.clock.today()));
+        let person = seed::sealed(&app.vault, plain, *phone, *id_number, app.clock.today());
+        people.push(person.ok_or_else(|| Fault(format!("a number of {name} is not valid")))?);
         posts.push(Post {
             id: fixed_id(0x8002, number).into(),
             organization_id,

@@ -41,7 +41,13 @@ pub struct CommandHeaders {
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[ -~]+$", example = "try-it-out")]
     idempotency_key: String,
     /// ETag of the version you have read.
-    #[param(rename = "If-Match", min_length = 3, max_length = 100, pattern = "^\"[0-9]+(\\.[A-Za-z0-9_-]+)?\"$", example = "\"1\"")]
+    #[param(
+        rename = "If-Match",
+        min_length = 3,
+        max_length = 100,
+        pattern = "^\"[0-9]+(\\.[A-Za-z0-9_-]+)?\"$",
+        example = "\"1\""
+    )]
     if_match: String,
 }
 
@@ -61,7 +67,13 @@ pub struct KeyHeader {
 #[allow(dead_code)]
 pub struct VersionHeader {
     /// ETag of the version you have read.
-    #[param(rename = "If-Match", min_length = 3, max_length = 100, pattern = "^\"[0-9]+(\\.[A-Za-z0-9_-]+)?\"$", example = "\"1\"")]
+    #[param(
+        rename = "If-Match",
+        min_length = 3,
+        max_length = 100,
+        pattern = "^\"[0-9]+(\\.[A-Za-z0-9_-]+)?\"$",
+        example = "\"1\""
+    )]
     if_match: String,
 }
 

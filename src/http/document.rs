@@ -152,7 +152,8 @@ impl Document {
     /// Checks a response body against the document, for the tests.
     pub fn check_response(&self, operation: &Operation, status: u16, body: &Value) -> Result<(), String> {
         let reference = &self.json["paths"][&operation.path][operation.method.as_str().to_lowercase()]["responses"];
-        let mut response = reference.get(status.to_string()).ok_or_else(|| format!("{} does not document {status}", operation.id))?;
+        let mut response =
+            reference.get(status.to_string()).ok_or_else(|| format!("{} does not document {status}", operation.id))?;
         if let Some(name) = response["$ref"].as_str().and_then(|name| name.strip_prefix("#/components/responses/")) {
             response = &self.json["components"]["responses"][name];
         }
@@ -267,7 +268,7 @@ impl Operation {
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap_or_default().to_owned();
             let validator = format!("{id}.{name}");
-            schemas.insert(validator.clone(), rebase(&parameter["schema"]));
+            schemas.insert(validator.clone(), json!({ "allOf": [rebase(&parameter["schema"])] }));
             parameters.push(Parameter {
                 place: match parameter["in"].as_str() {
                     Some("path") => ParameterPlace::Path,
@@ -384,9 +385,7 @@ fn collect(error: &ValidationError<'_>, faults: &mut Vec<FieldError>) -> ApiResu
         Kind::Type { .. } | Kind::Required { .. } | Kind::Enum { .. } | Kind::Constant { .. } => Code::InvalidBody,
         // A nullable object is "one of it and null": what is wrong is wrong inside the object.
         Kind::OneOfNotValid { context } | Kind::AnyOf { context } => {
-            let null = |branch: &[ValidationError<'_>]| {
-                matches!(branch, [only] if matches!(only.kind(), Kind::Type { .. }) && only.instance_path() == error.instance_path())
-            };
+            let null = |branch: &[ValidationError<'_>]| matches!(branch, [only] if matches!(only.kind(), Kind::Type { .. }) && only.instance_path() == error.instance_path());
             return match context.iter().find(|branch| !null(branch)) {
                 Some(branch) => branch.iter().try_for_each(|inner| collect(inner, faults)),
                 None => Err(ApiError::from(Code::InvalidBody).at(fault)),
@@ -408,41 +407,56 @@ fn describe(error: &ValidationError<'_>) -> FieldError {
         ..FieldError::at(pointer.clone(), code, zh, en)
     };
     match error.kind() {
-        Kind::MaxLength { limit } => {
-            keyword(format!("不能超过 {limit} 个字"), format!("must have at most {limit} characters"), "max_length", json!({ "maximum": limit }))
-        }
-        Kind::MinLength { limit } => {
-            keyword(format!("不能少于 {limit} 个字"), format!("must have at least {limit} characters"), "min_length", json!({ "minimum": limit }))
-        }
+        Kind::MaxLength { limit } => keyword(
+            format!("不能超过 {limit} 个字"),
+            format!("must have at most {limit} characters"),
+            "max_length",
+            json!({ "maximum": limit }),
+        ),
+        Kind::MinLength { limit } => keyword(
+            format!("不能少于 {limit} 个字"),
+            format!("must have at least {limit} characters"),
+            "min_length",
+            json!({ "minimum": limit }),
+        ),
         Kind::Maximum { limit } | Kind::ExclusiveMaximum { limit } => {
             keyword(format!("不能大于 {limit}"), format!("must be at most {limit}"), "maximum", json!({ "maximum": limit }))
         }
         Kind::Minimum { limit } | Kind::ExclusiveMinimum { limit } => {
             keyword(format!("不能小于 {limit}"), format!("must be at least {limit}"), "minimum", json!({ "minimum": limit }))
         }
-        Kind::MaxItems { limit } => {
-            keyword(format!("不能超过 {limit} 项"), format!("must have at most {limit} items"), "max_items", json!({ "maximum": limit }))
-        }
-        Kind::MinItems { limit } => {
-            keyword(format!("不能少于 {limit} 项"), format!("must have at least {limit} items"), "min_items", json!({ "minimum": limit }))
-        }
+        Kind::MaxItems { limit } => keyword(
+            format!("不能超过 {limit} 项"),
+            format!("must have at most {limit} items"),
+            "max_items",
+            json!({ "maximum": limit }),
+        ),
+        Kind::MinItems { limit } => keyword(
+            format!("不能少于 {limit} 项"),
+            format!("must have at least {limit} items"),
+            "min_items",
+            json!({ "minimum": limit }),
+        ),
         Kind::Pattern { pattern } => {
             keyword("格式不正确".to_owned(), format!("must match {pattern}"), "pattern", json!({ "pattern": pattern }))
         }
         Kind::Format { format } => {
             keyword(format!("不是有效的 {format}"), format!("is not a valid {format}"), "format", json!({ "format": format }))
         }
-        Kind::Enum { options } => {
-            keyword(format!("应为其中之一：{options}"), format!("must be one of {options}"), "enum", json!({ "options": **options }))
-        }
-        Kind::Required { property } => FieldError::at(
-            format!("{pointer}/{}", property.as_str().unwrap_or_default()),
-            "required",
-            "缺少此字段",
-            "is missing",
+        Kind::Enum { options } => keyword(
+            format!("应为其中之一：{options}"),
+            format!("must be one of {options}"),
+            "enum",
+            json!({ "options": **options }),
         ),
+        Kind::Required { property } => {
+            FieldError::at(format!("{pointer}/{}", property.as_str().unwrap_or_default()), "required", "缺少此字段", "is missing")
+        }
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => FieldError::at(
-            format!("{pointer}/{}", unexpected.first().map(String::as_str).unwrap_or_default().replace('~', "~0").replace('/', "~1")),
+            format!(
+                "{pointer}/{}",
+                unexpected.first().map(String::as_str).unwrap_or_default().replace('~', "~0").replace('/', "~1")
+            ),
             "unknown_field",
             "接口没有这个字段",
             "the operation does not know this field",

@@ -43,7 +43,8 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     (header::VARY, "Accept-Language, Accept-Encoding, Origin"),
 ];
-const EXPOSED: &str = "ETag, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, Idempotent-Replayed, Deprecation, Sunset";
+const EXPOSED: &str =
+    "ETag, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, Idempotent-Replayed, Deprecation, Sunset";
 
 /// Who asked for what: enough to render an error.
 struct Asked {
@@ -59,7 +60,10 @@ struct Asked {
 }
 
 /// The middleware.
-pub async fn pass(mut request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> actix_web::Result<ServiceResponse<BoxBody>> {
+pub async fn pass(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> actix_web::Result<ServiceResponse<BoxBody>> {
     let app = request.app_data::<Data<App>>().map(|app| App::clone(app)).ok_or_else(|| ApiError::internal("no App"))?;
     let asked = Asked::of(&request, app);
     if let Some(answer) = beside_the_document(&request, &asked) {
@@ -214,7 +218,10 @@ async fn admit_route(
         return Err(Code::PayloadTooLarge.into());
     }
     // 403 for an initial password stands before everything that concerns the operation itself
-    if operation.id != OPEN_TO_INITIAL_PASSWORDS && caller.as_ref().is_some_and(|caller| caller.must_change_password) && operation.need != Need::Public {
+    if operation.id != OPEN_TO_INITIAL_PASSWORDS
+        && caller.as_ref().is_some_and(|caller| caller.must_change_password)
+        && operation.need != Need::Public
+    {
         return Err(Code::PasswordChangeRequired.into());
     }
     // 400: syntax of parameters and body
@@ -231,7 +238,8 @@ async fn admit_route(
     if operation.needs_version && !parameters.contains_key("If-Match") {
         return Err(missing_header(Code::PreconditionRequired, "If-Match"));
     }
-    let reader = request.app_data::<Data<Rc<Reader>>>().map(|reader| Rc::clone(reader)).ok_or_else(|| ApiError::internal("no Reader"))?;
+    let reader =
+        request.app_data::<Data<Rc<Reader>>>().map(|reader| Rc::clone(reader)).ok_or_else(|| ApiError::internal("no Reader"))?;
     Ok(Call::new(Passed {
         app: app.clone(),
         operation,
@@ -289,7 +297,8 @@ fn check_media(headers: &HeaderMap, operation: &Operation) -> ApiResult<()> {
         let (media, parameters) = media.split_once(';').unwrap_or((media, ""));
         let utf8 = parameters.trim().is_empty() || parameters.trim().eq_ignore_ascii_case("charset=utf-8");
         if !media.trim().eq_ignore_ascii_case("application/json") || !utf8 {
-            return Err(ApiError::from(Code::UnsupportedMediaType).with_header(HeaderName::from_static("accept-post"), "application/json"));
+            return Err(ApiError::from(Code::UnsupportedMediaType)
+                .with_header(HeaderName::from_static("accept-post"), "application/json"));
         }
     }
     Ok(())
@@ -353,7 +362,12 @@ fn depth(json: &[u8]) -> usize {
 fn find_nul(value: &Value, pointer: &str, faults: &mut Vec<FieldError>) {
     match value {
         Value::String(text) if text.contains('\0') => {
-            faults.push(FieldError::at(pointer, "nul", "含有不允许的字符 U+0000", "holds the character U+0000, which is not allowed"));
+            faults.push(FieldError::at(
+                pointer,
+                "nul",
+                "含有不允许的字符 U+0000",
+                "holds the character U+0000, which is not allowed",
+            ));
         }
         Value::Array(items) => {
             items.iter().enumerate().for_each(|(index, item)| find_nul(item, &format!("{pointer}/{index}"), faults));
@@ -380,12 +394,15 @@ impl Asked {
     fn of(request: &ServiceRequest, app: App) -> Self {
         let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
         let usable = |id: &&str| {
-            (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+            (8..=64).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         };
         Self {
             app,
             request_id: header(&REQUEST_ID).filter(usable).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned),
-            traceparent: header(&HeaderName::from_static("traceparent")).filter(|parent| is_traceparent(parent)).map(str::to_owned),
+            traceparent: header(&HeaderName::from_static("traceparent"))
+                .filter(|parent| is_traceparent(parent))
+                .map(str::to_owned),
             language: Language::accepted(header(&header::ACCEPT_LANGUAGE)),
             method: request.method().clone(),
             path: request.path().to_owned(),
@@ -421,7 +438,8 @@ impl Asked {
 
 fn is_traceparent(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
-    let hex = |part: &str, length: usize| part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let hex =
+        |part: &str, length: usize| part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     matches!(parts.as_slice(), [version, trace, parent, flags]
         if hex(version, 2) && hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && *version != "ff")
 }
@@ -490,5 +508,6 @@ fn is_fresh(response: &ServiceResponse<BoxBody>, asked: &Asked) -> bool {
     let Some(wanted) = &asked.if_none_match else { return false };
     let read = asked.method == Method::GET || asked.method == Method::HEAD;
     let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
-    read && response.status() == StatusCode::OK && etag.is_some_and(|etag| wanted.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag))
+    read && response.status() == StatusCode::OK
+        && etag.is_some_and(|etag| wanted.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag))
 }

@@ -33,7 +33,7 @@ pub fn build() -> Value {
         "description": "The open backend on which a Chinese city's women's federation runs its year. \
             Sign in with `POST /api/v1/auth/login`; on this page that fills the token by itself.",
         "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
-        "contact": { "name": "Half the Sky", "url": "/swagger-ui/" },
+        "contact": { "name": "Half the Sky" },
     });
     document["servers"] = json!([{ "url": "/", "description": "This server, local or production.", "x-internal": false }]);
     document["tags"] = TAGS.iter().map(|(name, description)| json!({ "name": name, "description": description })).collect();
@@ -63,9 +63,7 @@ fn security_schemes() -> Value {
 }
 
 fn headers() -> Value {
-    let text = |description: &str, example: &str| {
-        json!({ "description": description, "schema": { "type": "string", "maxLength": 512, "pattern": "^[ -~]*$", "examples": [example] } })
-    };
+    let text = |description: &str, example: &str| json!({ "description": description, "schema": { "type": "string", "maxLength": 512, "pattern": "^[ -~]*$", "examples": [example] } });
     json!({
         "X-Request-Id": text("Names this request in our logs.", "0199a0c4-5b1e-7000-8000-000000000001"),
         "RateLimit": text("What is left: policy, requests, seconds to a full allowance.", "\"principal\";r=599;t=1"),
@@ -101,7 +99,8 @@ fn error_responses() -> Value {
                 (code.as_str().to_owned(), json!({ "summary": code.title().en, "value": problem }))
             })
             .collect();
-        let description = codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.title().en)).collect::<Vec<_>>().join(" ");
+        let description =
+            codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.title().en)).collect::<Vec<_>>().join(" ");
         let more: &[&str] = if matches!(status, 429 | 503) { &["Retry-After"] } else { &[] };
         responses.insert(
             name_of(status),
@@ -124,9 +123,8 @@ fn finish_operation(path: &str, operation: &mut Value) {
     let need = access::need_of(&id).unwrap_or_else(|| panic!("operation {id} is not in access::OPERATIONS"));
     operation["x-permission"] = json!(need.as_str());
     operation["security"] = if need == Need::Public { json!([{}]) } else { json!([{ "bearer": [] }]) };
-    let has = |header: &str| {
-        operation["parameters"].as_array().into_iter().flatten().any(|parameter| parameter["name"] == header)
-    };
+    let has =
+        |header: &str| operation["parameters"].as_array().into_iter().flatten().any(|parameter| parameter["name"] == header);
     let (key, version) = (has("Idempotency-Key"), has("If-Match"));
     let body = operation["requestBody"].is_object();
     let health = path.starts_with("/health/");
@@ -140,6 +138,8 @@ fn finish_operation(path: &str, operation: &mut Value) {
     }
     if path.contains('{') {
         statuses.push(404);
+    } else if path.ends_with("/batch") {
+        statuses.extend([404, 412]);
     }
     if key {
         statuses.extend([409, 422]);
@@ -212,10 +212,19 @@ fn bound(schema: &mut Value) {
                 Some("date-time") => (Some(35), true),
                 _ => (None, false),
             };
+            // Texts in lists, such as names of actions, have no schema of their own to say how long they are.
+            if members.get("type").is_some_and(|kind| kind == "string")
+                && members.keys().all(|name| name == "type" || name == "examples")
+            {
+                members.insert("maxLength".into(), json!(200));
+                members.insert("pattern".into(), json!("^[^\\x00-\\x1f]*$"));
+            }
             if is_text && !members.contains_key("maxLength") {
                 members.insert("maxLength".into(), json!(longest));
             }
-            let whole = members.get("type").is_some_and(|kind| kind == "integer" || kind.as_array().is_some_and(|k| k.contains(&json!("integer"))));
+            let whole = members
+                .get("type")
+                .is_some_and(|kind| kind == "integer" || kind.as_array().is_some_and(|k| k.contains(&json!("integer"))));
             if whole {
                 let (least, most) = match members.get("format").and_then(Value::as_str) {
                     Some("int32") => (i64::from(i32::MIN), i64::from(i32::MAX)),
@@ -225,7 +234,10 @@ fn bound(schema: &mut Value) {
                 members.entry("maximum").or_insert(json!(most));
                 members.entry("format").or_insert(json!("int64"));
             }
-            members.iter_mut().filter(|(name, _)| !matches!(name.as_str(), "examples" | "enum")).for_each(|(_, value)| bound(value));
+            members
+                .iter_mut()
+                .filter(|(name, _)| !matches!(name.as_str(), "examples" | "enum"))
+                .for_each(|(_, value)| bound(value));
         }
         Value::Array(items) => items.iter_mut().for_each(bound),
         _ => {}

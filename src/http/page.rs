@@ -117,7 +117,13 @@ impl PageRequest {
     }
 
     /// Makes the page of the rows that were read.
-    pub fn page<R, V>(&self, call: &Call, mut rows: Vec<R>, position: impl Fn(&R) -> Position, view: impl FnMut(R) -> V) -> Page<V> {
+    pub fn page<R, V>(
+        &self,
+        call: &Call,
+        mut rows: Vec<R>,
+        position: impl Fn(&R) -> Position,
+        view: impl FnMut(R) -> V,
+    ) -> Page<V> {
         let has_more = rows.len() as i64 > self.limit;
         rows.truncate(self.limit as usize);
         let next_cursor = rows.last().filter(|_| has_more).map(|last| seal(call, &position(last), &self.filters));
@@ -248,5 +254,8 @@ fn sign(call: &Call, payload: &[u8], filters: &[u8]) -> Vec<u8> {
 
 /// A comma list of enumerated values, as it is bound in `= ANY(…)`.
 pub fn texts<T: Serialize>(values: &[T]) -> Vec<String> {
-    values.iter().filter_map(|value| serde_json::to_value(value).ok().and_then(|value: Value| value.as_str().map(str::to_owned))).collect()
+    values
+        .iter()
+        .filter_map(|value| serde_json::to_value(value).ok().and_then(|value: Value| value.as_str().map(str::to_owned)))
+        .collect()
 }

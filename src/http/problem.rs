@@ -175,7 +175,12 @@ pub struct FieldError {
 
 impl FieldError {
     /// A fault of the body at an RFC 6901 pointer.
-    pub fn at(pointer: impl Into<String>, code: &'static str, zh: impl Into<Cow<'static, str>>, en: impl Into<Cow<'static, str>>) -> Self {
+    pub fn at(
+        pointer: impl Into<String>,
+        code: &'static str,
+        zh: impl Into<Cow<'static, str>>,
+        en: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self { place: Place::Pointer(pointer.into()), code: code.into(), message: Bilingual::new(zh, en), params: Value::Null }
     }
 
@@ -338,12 +343,12 @@ impl From<DieselError> for ApiError {
             DieselError::DatabaseError(kind, information) => {
                 let cause = format!("{kind:?}: {} ({})", information.message(), information.constraint_name().unwrap_or("-"));
                 match kind {
-                    DatabaseErrorKind::UniqueViolation => Self::from(Code::Duplicate)
-                        .caused_by(cause)
-                        .with("constraint", json!(information.constraint_name())),
-                    DatabaseErrorKind::ExclusionViolation => Self::from(Code::Conflict)
-                        .caused_by(cause)
-                        .with("constraint", json!(information.constraint_name())),
+                    DatabaseErrorKind::UniqueViolation => {
+                        Self::from(Code::Duplicate).caused_by(cause).with("constraint", json!(information.constraint_name()))
+                    }
+                    DatabaseErrorKind::ExclusionViolation => {
+                        Self::from(Code::Conflict).caused_by(cause).with("constraint", json!(information.constraint_name()))
+                    }
                     DatabaseErrorKind::SerializationFailure | DatabaseErrorKind::ClosedConnection => {
                         Self::from(Code::Overloaded).caused_by(cause)
                     }

@@ -56,7 +56,9 @@ impl Limits {
             .iter()
             .map(|(name, rate)| {
                 let requests = NonZeroU32::new(rate.requests).unwrap_or(NonZeroU32::MIN);
-                let quota = Quota::with_period(rate.window / requests.get()).expect("a window is longer than nothing").allow_burst(requests);
+                let quota = Quota::with_period(rate.window / requests.get())
+                    .expect("a window is longer than nothing")
+                    .allow_burst(requests);
                 let limiter = RateLimiter::dashmap(quota).with_middleware::<StateInformationMiddleware>();
                 Policy { name: name.clone(), rate: *rate, limiter }
             })

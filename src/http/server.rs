@@ -18,7 +18,6 @@ const HEADERS_DEADLINE: Duration = Duration::from_secs(5);
 /// An idle connection is closed after this.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-
 /// Starts listening. Ends gracefully when the process is told to stop: running requests get `drain` to finish.
 pub fn start(app: &App) -> std::io::Result<Server> {
     let workers = match app.config.workers {
@@ -33,7 +32,11 @@ pub fn start(app: &App) -> std::io::Result<Server> {
             .into_utoipa_app()
             .configure(routes::mount)
             .into_app()
-            .configure(move |services| if docs { swagger::mount(services) })
+            .configure(move |services| {
+                if docs {
+                    swagger::mount(services)
+                }
+            })
             .app_data(Data::new(Rc::new(app.db.reader())))
             .app_data(Data::new(app))
             .wrap(from_fn(gate::pass))

@@ -19,9 +19,9 @@ pub fn mount(services: &mut ServiceConfig) {
         .route("/swagger-ui", web::get().to(to_the_slash))
         .route("/swagger-ui/swagger-initializer.js", web::get().to(initializer))
         .service(
-            web::scope("").wrap(actix_web::middleware::DefaultHeaders::new().add((header::CONTENT_SECURITY_POLICY, POLICY))).service(
-                SwaggerUi::new("/swagger-ui/{_:.*}").config(Config::from("/api-docs/openapi.json")),
-            ),
+            web::scope("")
+                .wrap(actix_web::middleware::DefaultHeaders::new().add((header::CONTENT_SECURITY_POLICY, POLICY)))
+                .service(SwaggerUi::new("/swagger-ui/{_:.*}").config(Config::from("/api-docs/openapi.json"))),
         );
 }
 

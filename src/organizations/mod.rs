@@ -19,8 +19,8 @@ use crate::ids::{OrganizationId, PersonId};
 
 pub use api::OrganizationReference;
 pub use rules::{
-    AccreditationLevel, EmploymentMode, OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition, PostStatus, Secondment,
-    Sex, SiteChecklistItem, SiteKind, SiteStatus,
+    AccreditationLevel, EmploymentMode, OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition, PostStatus,
+    Secondment, Sex, SiteChecklistItem, SiteKind, SiteStatus,
 };
 
 /// Labels of this slice's enumerations.

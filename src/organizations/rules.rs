@@ -409,7 +409,11 @@ mod tests {
     fn only_a_province_or_city_federation_stands_at_the_top() {
         for kind in OrganizationKind::ALL {
             let level = kind.level().unwrap_or(OrganizationLevel::City);
-            assert_eq!(check_placement(*kind, level, None).is_ok(), matches!(kind, ProvinceFederation | CityFederation), "{kind}");
+            assert_eq!(
+                check_placement(*kind, level, None).is_ok(),
+                matches!(kind, ProvinceFederation | CityFederation),
+                "{kind}"
+            );
         }
     }
 

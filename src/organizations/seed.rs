@@ -69,10 +69,10 @@ pub async fn sites(conn: &mut AsyncPgConnection, rows: &[Site]) -> QueryResult<u
     store::sites::insert_many(conn, rows).await
 }
 
-/// A person with her numbers sealed. Numbers that are not valid are left out: pass checked ones.
-pub fn sealed(vault: &Vault, person: Person, phone: Option<&str>, id_number: Option<&str>, today: NaiveDate) -> Person {
-    let numbers = seal_numbers(vault, phone, id_number, today).unwrap_or_default();
-    Person {
+/// A person with her numbers sealed; none where a number is not valid.
+pub fn sealed(vault: &Vault, person: Person, phone: Option<&str>, id_number: Option<&str>, today: NaiveDate) -> Option<Person> {
+    let numbers = seal_numbers(vault, phone, id_number, today).ok()?;
+    Some(Person {
         phone: numbers.phone,
         phone_hash: numbers.phone_hash,
         phone_masked: numbers.phone_masked,
@@ -80,5 +80,5 @@ pub fn sealed(vault: &Vault, person: Person, phone: Option<&str>, id_number: Opt
         id_number_hash: numbers.id_number_hash,
         id_number_masked: numbers.id_number_masked,
         ..person
-    }
+    })
 }

@@ -58,9 +58,8 @@ macro_rules! divisions_with_federation {
     () => {
         divisions::table
             .left_join(
-                organizations::table.on(organizations::division_code
-                    .eq(divisions::code.nullable())
-                    .and(organizations::status.eq("active"))),
+                organizations::table
+                    .on(organizations::division_code.eq(divisions::code.nullable()).and(organizations::status.eq("active"))),
             )
             .select((
                 divisions::code,
@@ -144,18 +143,14 @@ pub async fn set_loaded_version(conn: &mut AsyncPgConnection, set: &str, slice: 
 pub async fn put_divisions(conn: &mut AsyncPgConnection, rows: &[NewDivision]) -> QueryResult<()> {
     use diesel::upsert::excluded;
     for part in rows.chunks(1000) {
-        let upsert = diesel::insert_into(divisions::table)
-            .values(part)
-            .on_conflict(divisions::code)
-            .do_update()
-            .set((
-                divisions::name.eq(excluded(divisions::name)),
-                divisions::full_name.eq(excluded(divisions::full_name)),
-                divisions::level.eq(excluded(divisions::level)),
-                divisions::parent_code.eq(excluded(divisions::parent_code)),
-                divisions::code_system.eq(excluded(divisions::code_system)),
-            ));
-    diesel::query_dsl::methods::FilterDsl::filter(upsert, divisions::edited.eq(false)).execute(conn).await?;
+        let upsert = diesel::insert_into(divisions::table).values(part).on_conflict(divisions::code).do_update().set((
+            divisions::name.eq(excluded(divisions::name)),
+            divisions::full_name.eq(excluded(divisions::full_name)),
+            divisions::level.eq(excluded(divisions::level)),
+            divisions::parent_code.eq(excluded(divisions::parent_code)),
+            divisions::code_system.eq(excluded(divisions::code_system)),
+        ));
+        diesel::query_dsl::methods::FilterDsl::filter(upsert, divisions::edited.eq(false)).execute(conn).await?;
     }
     Ok(())
 }
@@ -179,11 +174,10 @@ pub async fn put_dictionaries(conn: &mut AsyncPgConnection, rows: &[DictionaryRo
 /// Writes special days; those that an administrator edited stay as they are.
 pub async fn put_calendar(conn: &mut AsyncPgConnection, rows: &[CalendarRow]) -> QueryResult<()> {
     use diesel::upsert::excluded;
-    let upsert = diesel::insert_into(working_calendar::table)
-        .values(rows)
-        .on_conflict(working_calendar::day)
-        .do_update()
-        .set((working_calendar::kind.eq(excluded(working_calendar::kind)), working_calendar::name.eq(excluded(working_calendar::name))));
+    let upsert = diesel::insert_into(working_calendar::table).values(rows).on_conflict(working_calendar::day).do_update().set((
+        working_calendar::kind.eq(excluded(working_calendar::kind)),
+        working_calendar::name.eq(excluded(working_calendar::name)),
+    ));
     diesel::query_dsl::methods::FilterDsl::filter(upsert, working_calendar::edited.eq(false)).execute(conn).await?;
     Ok(())
 }

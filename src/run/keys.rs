@@ -25,7 +25,8 @@ pub fn rotate(config: &Config, data: bool, signing: bool) -> Result<(), String> 
         if signing {
             let keys = SigningKeys::load(conn, vault, clock).await?;
             keys.rotate(conn, vault, now).await?;
-            audit::record(conn, now, &Actor::system(), Change::of("signing_keys.rotated", "signing_key", Uuid::nil(), None)).await?;
+            audit::record(conn, now, &Actor::system(), Change::of("signing_keys.rotated", "signing_key", Uuid::nil(), None))
+                .await?;
             println!("The next signing key signs from now on.");
         }
         Ok(())

@@ -150,7 +150,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
             println!("{:#}", crate::http::document::document().json);
             Ok(())
         }
-        Some(Command::Import(ImportCommand::Plan { file, organization })) => import::plan(&config, &file, OrganizationId(organization)),
+        Some(Command::Import(ImportCommand::Plan { file, organization })) => {
+            import::plan(&config, &file, OrganizationId(organization))
+        }
         Some(Command::Admin(AdminCommand::Create { username, organization })) => admin::create(&config, &username, &organization),
         Some(Command::Keys(KeysCommand::Rotate { data, signing })) => keys::rotate(&config, data, signing),
         Some(Command::Keys(KeysCommand::Revoke { kid })) => keys::revoke(&config, &kid),
@@ -208,7 +210,11 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 
 /// The owner's connection address.
 fn owner_url(config: &Config) -> Result<&str, String> {
-    config.owner_url.as_deref().or(config.database_url.as_deref()).ok_or_else(|| "DATABASE_OWNER_URL or DATABASE_URL is needed".to_owned())
+    config
+        .owner_url
+        .as_deref()
+        .or(config.database_url.as_deref())
+        .ok_or_else(|| "DATABASE_OWNER_URL or DATABASE_URL is needed".to_owned())
 }
 
 #[cfg(test)]

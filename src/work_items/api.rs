@@ -41,6 +41,7 @@ list_query! {
     /// Filters of work items.
     WorkItemQuery {
         /// Which items; those to do unless told.
+        #[param(inline)]
         state: WorkItemState,
     }
 }
@@ -147,8 +148,10 @@ pub enum WorkItemCountsBy {
 #[into_params(parameter_in = Query)]
 pub struct WorkItemCountsQuery {
     /// By what.
+    #[param(inline)]
     by: WorkItemCountsBy,
     /// Which items; those to do unless told.
+    #[param(inline)]
     state: Option<WorkItemState>,
 }
 

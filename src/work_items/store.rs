@@ -124,13 +124,16 @@ fn condition<'a>(worker: &'a Worker, which: Which) -> Condition<'a> {
                 .filter(organization_tree::to_on.is_null()),
         )
     };
-    let hers: Condition<'a> = Box::new(work_items::account_id.assume_not_null().eq(worker.account_id).and(work_items::account_id.is_not_null()));
+    let hers: Condition<'a> =
+        Box::new(work_items::account_id.assume_not_null().eq(worker.account_id).and(work_items::account_id.is_not_null()));
     let doable = worker.doing.iter().fold(hers, |any, (permission, places)| {
         Box::new(any.or(work_items::permission.eq(*permission).and(work_items::account_id.is_null()).and(below(places))))
     });
     let open = work_items::done_at.is_null();
     match which {
-        Which::Done => Box::new(work_items::done_at.is_not_null().and(work_items::done_by.assume_not_null().eq(worker.account_id))),
+        Which::Done => {
+            Box::new(work_items::done_at.is_not_null().and(work_items::done_by.assume_not_null().eq(worker.account_id)))
+        }
         Which::ToDo => Box::new(open.and(doable)),
         Which::Watching => Box::new(open.and(below(&worker.reading)).and(diesel::dsl::not(doable))),
     }

@@ -10,9 +10,18 @@ use crate::support::{CITY, COUNTY, NEIGHBOUR, TestApp};
 /// The code that an authenticator app shows.
 pub fn totp_code(secret: &str, at: DateTime<Utc>) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let bits: String = secret.bytes().map(|letter| format!("{:05b}", ALPHABET.iter().position(|known| *known == letter).unwrap())).collect();
-    let bytes: Vec<u8> = bits.as_bytes().chunks_exact(8).map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap()).collect();
-    Builder::new().with_secret(bytes).with_account_name("any").with_issuer(Some("any")).build().unwrap().generate(at.timestamp() as u64).to_string()
+    let bits: String =
+        secret.bytes().map(|letter| format!("{:05b}", ALPHABET.iter().position(|known| *known == letter).unwrap())).collect();
+    let bytes: Vec<u8> =
+        bits.as_bytes().chunks_exact(8).map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap()).collect();
+    Builder::new()
+        .with_secret(bytes)
+        .with_account_name("any")
+        .with_issuer(Some("any"))
+        .build()
+        .unwrap()
+        .generate(at.timestamp() as u64)
+        .to_string()
 }
 
 #[actix_web::test]
@@ -138,7 +147,9 @@ async fn tokens_of_attackers_are_refused() {
         let forged = format!("{}.{claims}.{signature}", forge(forged));
         app.with_token(&forged).get("/api/v1/me").await.expect_problem(401, "token_invalid");
     }
-    for forged in [format!("{head}.{claims}."), format!("{head}.{claims}.{}", "A".repeat(86)), "a.b.c".to_owned(), "x".repeat(16_000)] {
+    for forged in
+        [format!("{head}.{claims}."), format!("{head}.{claims}.{}", "A".repeat(86)), "a.b.c".to_owned(), "x".repeat(16_000)]
+    {
         app.with_token(&forged).get("/api/v1/me").await.expect_problem(401, "token_invalid");
     }
     let private = app.anonymous().get("/.well-known/jwks.json").await.expect(200);
@@ -160,7 +171,9 @@ async fn an_initial_password_opens_nothing_but_its_own_change() {
     newcomer.get("/api/v1/me").await.expect_problem(403, "password_change_required");
     newcomer.get("/api/v1/organizations").await.expect_problem(403, "password_change_required");
     let change = |new: &str| json!({ "old_password": initial, "new_password": new });
-    for (password, code) in [("short", "password_too_short"), ("password1234", "password_too_common"), (&*initial, "password_unchanged")] {
+    for (password, code) in
+        [("short", "password_too_short"), ("password1234", "password_too_common"), (&*initial, "password_unchanged")]
+    {
         let refused = newcomer.put("/api/v1/me/password").json(&change(password)).await.expect_problem(422, "validation_failed");
         assert_eq!(refused.faults(), [("/new_password".to_owned(), code.to_owned())]);
     }
@@ -253,7 +266,10 @@ async fn revealing_and_granting_need_a_fresh_proof_of_identity() {
     let app = TestApp::new().await;
     let admin = app.sign_in("county-admin").await;
     let mut owner = app.database.owner().await;
-    diesel::sql_query("UPDATE sessions SET authenticated_at = authenticated_at - interval '6 minutes'").execute(&mut owner).await.unwrap();
+    diesel::sql_query("UPDATE sessions SET authenticated_at = authenticated_at - interval '6 minutes'")
+        .execute(&mut owner)
+        .await
+        .unwrap();
     app.app.tokens.forget_all();
     let path = "/api/v1/people/0168028c-2f00-7000-8001-000000000001/reveal";
     let body = json!({ "fields": ["phone", "id_number"], "reason": "通知参加会议" });

@@ -60,7 +60,11 @@ fn every_operation_is_described_and_names_its_permission() {
         let distinct: HashSet<String> = names.iter().map(ToString::to_string).collect();
         assert_eq!(names.len(), distinct.len(), "{id} declares a parameter twice: {names:?}");
         for parameter in declared["parameters"].as_array().into_iter().flatten() {
-            assert!(parameter["description"].as_str().is_some_and(|text| !text.is_empty()), "{id}: {} is described", parameter["name"]);
+            assert!(
+                parameter["description"].as_str().is_some_and(|text| !text.is_empty()),
+                "{id}: {} is described",
+                parameter["name"]
+            );
         }
     }
 }
@@ -82,7 +86,10 @@ async fn a_stranger_gets_401_from_every_operation_that_is_not_public() {
     let app = TestApp::new().await;
     let stranger = app.anonymous();
     for operation in document().operations().iter().filter(|operation| operation.need != Need::Public) {
-        let path = operation.path.replace("{id}", "0168028c-2f00-7000-8000-430602000000").replace("{grant_id}", "0168028c-2f00-7000-8000-430602000000");
+        let path = operation
+            .path
+            .replace("{id}", "0168028c-2f00-7000-8000-430602000000")
+            .replace("{grant_id}", "0168028c-2f00-7000-8000-430602000000");
         stranger.request(operation.method.clone(), &path).without("Idempotency-Key").await.expect_problem(401, "unauthenticated");
         let forged = app.with_token("eyJhbGciOiJub25lIn0.e30.");
         forged.request(operation.method.clone(), &path).await.expect_problem(401, "token_invalid");

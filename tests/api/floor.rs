@@ -225,7 +225,8 @@ async fn a_service_without_its_database_says_so_and_recovers() {
     officer.get(format!("/api/v1/organizations/{COUNTY}")).await.expect(200);
     // Every connection is cut; the next ones replace them.
     let mut admin = app.database.owner().await;
-    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let cut =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let superuser = crate::support::server().postgres.url("postgres", &database_name(&app));
     let mut superuser = <diesel_async::AsyncPgConnection as diesel_async::AsyncConnection>::establish(&superuser).await.unwrap();
     diesel_async::RunQueryDsl::execute(diesel::sql_query(cut), &mut superuser).await.unwrap();

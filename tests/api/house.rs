@@ -29,7 +29,8 @@ fn code(text: &str) -> &str {
 }
 
 fn is(path: &Path, part: &str) -> bool {
-    path.file_name().is_some_and(|name| name == part) || path.parent().is_some_and(|folder| folder.ends_with(part.trim_end_matches(".rs")))
+    path.file_name().is_some_and(|name| name == part)
+        || path.parent().is_some_and(|folder| folder.ends_with(part.trim_end_matches(".rs")))
 }
 
 #[track_caller]
@@ -93,13 +94,9 @@ fn the_floor_stands_on_no_slice() {
 #[test]
 fn rows_are_never_serialized() {
     for (path, text) in source() {
-        let mut derive = String::new();
-        for line in code(&text).lines() {
-            if line.trim_start().starts_with("#[derive(") {
-                derive = line.to_owned();
-                let row = derive.contains("Queryable") || derive.contains("Insertable");
-                assert!(!(row && derive.contains("Serialize")), "{}: {derive}", path.display());
-            }
+        for derive in code(&text).lines().filter(|line| line.trim_start().starts_with("#[derive(")) {
+            let row = derive.contains("Queryable") || derive.contains("Insertable");
+            assert!(!(row && derive.contains("Serialize")), "{}: {derive}", path.display());
         }
     }
 }

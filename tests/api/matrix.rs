@@ -86,6 +86,7 @@ fn assembled(schema: &Value) -> Value {
 struct Secrets {
     refresh: BTreeMap<String, String>,
     totp: BTreeMap<String, String>,
+    session: Option<String>,
 }
 
 const PASSWORD: &str = "dr4gonfly-teapot-92";
@@ -118,6 +119,10 @@ async fn every_cell_of_the_matrix_is_as_committed() {
         for actor in &actors {
             let secrets = secrets_for(operation, &writing, actor).await;
             let client = app.with_token(actor.client.token());
+            let target = match &secrets.session {
+                Some(own) => format!("/api/v1/auth/sessions/{own}"),
+                None => target.clone(),
+            };
             let mut request = client.request(operation.method.clone(), &target);
             if operation.needs_version {
                 request = request.if_match("\"1\"");
@@ -136,7 +141,8 @@ async fn every_cell_of_the_matrix_is_as_committed() {
         }
         text += &format!("\n{} ({})\n", operation.id, operation.need.as_str());
         for (cell, names) in cells {
-            text += &format!("  {cell}: {}\n", if names.len() == actors.len() { "everybody".to_owned() } else { names.join(" ") });
+            text +=
+                &format!("  {cell}: {}\n", if names.len() == actors.len() { "everybody".to_owned() } else { names.join(" ") });
         }
     }
     assert!(without_success.is_empty(), "nobody can call with the document's example:\n{}", without_success.join("\n"));
@@ -156,6 +162,10 @@ async fn secrets_for(operation: &Operation, app: &TestApp, actor: &Actor) -> Sec
             let answer = app.with_token(actor.client.token()).post("/api/v1/me/totp").await.expect(200);
             let code = crate::accounts::totp_code(&answer.text("/secret"), crate::support::now());
             secrets.totp.insert(actor.name.clone(), code);
+        }
+        "end_session" => {
+            let sessions = app.with_token(actor.client.token()).get("/api/v1/auth/sessions").await.expect(200);
+            secrets.session = sessions.items()[0]["id"].as_str().map(str::to_owned);
         }
         _ => {}
     }

@@ -87,11 +87,16 @@ async fn a_body_hangs_only_where_the_rules_allow() {
     let create = async |body: Value| admin.post("/api/v1/organizations").json(&body).await;
     let village = json!({ "kind": "village_federation", "name": "新村妇联", "parent_id": VILLAGE });
     assert_eq!(create(village).await.expect(422).faults(), [("/parent_id".to_owned(), "placement".to_owned())]);
-    let code = json!({ "kind": "village_federation", "name": "新村妇联", "parent_id": TOWNSHIP, "division_code": "430603001001" });
+    let code =
+        json!({ "kind": "village_federation", "name": "新村妇联", "parent_id": TOWNSHIP, "division_code": "430603001001" });
     let refused = create(code).await.expect(422);
     assert!(refused.faults().iter().any(|(pointer, _)| pointer == "/division_code"), "{:?}", refused.faults());
-    let taken = json!({ "kind": "village_federation", "name": "新村妇联", "parent_id": TOWNSHIP, "division_code": "430602001001" });
-    assert_eq!(create(taken).await.expect_problem(409, "duplicate").faults(), [("/division_code".to_owned(), "taken".to_owned())]);
+    let taken =
+        json!({ "kind": "village_federation", "name": "新村妇联", "parent_id": TOWNSHIP, "division_code": "430602001001" });
+    assert_eq!(
+        create(taken).await.expect_problem(409, "duplicate").faults(),
+        [("/division_code".to_owned(), "taken".to_owned())]
+    );
     let mut uscc = committee(COUNTY, "机关妇委会");
     uscc["uscc"] = json!("91350100M000100Y44");
     assert_eq!(create(uscc).await.expect(422).faults(), [("/uscc".to_owned(), "check_character".to_owned())]);
@@ -188,7 +193,8 @@ async fn personal_numbers_are_masked_sealed_and_found_by_exact_search() {
     assert_eq!(created.json["id_number"], "4306**********0140");
     assert_eq!((created.json["sex"].as_str(), created.json["birth_year"].as_i64()), (Some("female"), Some(2012)));
     let mut owner = app.database.owner().await;
-    let plain = "SELECT count(*) FROM people WHERE position('13712345678'::bytea IN phone) > 0 OR people::text LIKE '%13712345678%'";
+    let plain =
+        "SELECT count(*) FROM people WHERE position('13712345678'::bytea IN phone) > 0 OR people::text LIKE '%13712345678%'";
     let leaked: Found = diesel::sql_query(plain).get_result(&mut owner).await.unwrap();
     assert_eq!(leaked.count, 0);
     let search = async |body: Value| officer.post("/api/v1/people/search").json(&body).await;
@@ -233,9 +239,7 @@ async fn an_organization_has_one_chair_at_a_time() {
 async fn a_batch_is_all_or_nothing_or_one_by_one() {
     let app = TestApp::new().await;
     let officer = app.sign_in("county-officer").await;
-    let item = |number: u8, version: i32| {
-        json!({ "id": format!("0168028c-2f00-7000-8002-00000000000{number}"), "version": version, "to_on": "2019-04-10", "reason": "换届" })
-    };
+    let item = |number: u8, version: i32| json!({ "id": format!("0168028c-2f00-7000-8002-00000000000{number}"), "version": version, "to_on": "2019-04-10", "reason": "换届" });
     let batch = |mode: &str, items: Vec<Value>| json!({ "action": "end", "mode": mode, "items": items });
     // Number 4 is the neighbour's.
     let refused = officer.post("/api/v1/posts/batch").json(&batch("atomic", vec![item(1, 1), item(4, 1)])).await;

@@ -44,9 +44,8 @@ async fn up_down_up_leaves_the_same_tables() {
 
 /// The migration harness blocks in place, which needs a multi-threaded runtime.
 fn in_a_runtime<F: Future<Output = Result<(), String>>>(url: String, work: impl FnOnce(String) -> F + Send + 'static) {
-    let done = std::thread::spawn(move || {
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(work(url))
-    });
+    let done =
+        std::thread::spawn(move || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(work(url)));
     done.join().unwrap_or_else(|_| panic!("the migration panicked")).unwrap();
 }
 

@@ -22,6 +22,13 @@ fn organization(id: &str) -> OrganizationId {
     id.parse::<Uuid>().unwrap().into()
 }
 
+/// The demo data has a dead job and an operation of its own.
+async fn db_forget_demo_work(app: &TestApp) {
+    let mut conn = app.database.owner().await;
+    diesel::delete(jobs::table).execute(&mut conn).await.unwrap();
+    diesel::delete(operations::table).execute(&mut conn).await.unwrap();
+}
+
 async fn db_audit_entry(conn: &mut AsyncPgConnection, action: &'static str, place: Option<&str>, actor: &Actor) {
     let change = Change::of(action, "test_object", Uuid::now_v7(), place.map(organization)).after(&json!({ "name": "x" }));
     audit::record(conn, now(), actor, change).await.unwrap();
@@ -179,6 +186,7 @@ async fn db_job(conn: &mut AsyncPgConnection, state: &str) -> Uuid {
 #[actix_web::test]
 async fn a_platform_administrator_finds_dead_jobs_and_retries_them() {
     let app = TestApp::new().await;
+    db_forget_demo_work(&app).await;
     let mut conn = app.database.owner().await;
     let (dead, done) = (db_job(&mut conn, "dead").await, db_job(&mut conn, "done").await);
     let platform = app.sign_in("platform").await;
@@ -212,6 +220,7 @@ async fn nobody_else_sees_the_jobs() {
 #[actix_web::test]
 async fn what_is_no_longer_needed_is_forgotten_and_the_rest_stays() {
     let app = TestApp::new().await;
+    db_forget_demo_work(&app).await;
     let (account_id, _) = app.db_account("importer", Some(Role::Officer), COUNTY).await;
     let mut conn = app.database.owner().await;
     let script = format!(
@@ -340,6 +349,7 @@ async fn a_value_that_does_not_open_is_left_alone_and_the_operation_fails() {
 #[actix_web::test]
 async fn sealing_again_does_not_begin_when_it_was_cancelled() {
     let app = TestApp::new().await;
+    db_forget_demo_work(&app).await;
     let (account_id, _) = app.db_account("importer", Some(Role::Officer), COUNTY).await;
     db_sealed(&app, account_id).await;
     let operation = rotate(&app).await;

@@ -30,7 +30,11 @@ async fn a_term_about_to_end_awaits_whoever_may_write_posts_there() {
     assert_eq!(counts.json["counts"], json!([{ "key": "post_expiring", "count": 1 }]));
     assert!(neighbour.get("/api/v1/me/work-items").await.expect(200).items().is_empty());
     assert!(viewer.get("/api/v1/me/work-items").await.expect(200).items().is_empty(), "she may not write posts");
-    assert_eq!(viewer.get("/api/v1/me/work-items?state=watching").await.expect(200).items().len(), 1, "but she sees that it waits");
+    assert_eq!(
+        viewer.get("/api/v1/me/work-items?state=watching").await.expect(200).items().len(),
+        1,
+        "but she sees that it waits"
+    );
     // The work runs once however often it is asked, and the step closes the item.
     jobs::run_due(&app.app).await.unwrap();
     assert_eq!(officer.get("/api/v1/me/work-items").await.expect(200).items().len(), 1);

@@ -12,7 +12,8 @@ use crate::accounts::{require_step_up, revocation};
 use crate::audit::Change;
 use crate::http::page::{Counts, Position};
 use crate::http::{
-    ApiError, ApiResult, Call, Code, Command, CommandHeaders, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx, VersionHeader,
+    ApiError, ApiResult, Call, Code, Command, CommandHeaders, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx,
+    VersionHeader,
 };
 use crate::ids::{AccountId, OrganizationId, PersonId};
 use crate::{list_query, page_schema};
@@ -139,6 +140,7 @@ pub enum AccountCountsBy {
 #[into_params(parameter_in = Query)]
 pub struct AccountCountsQuery {
     /// By what.
+    #[param(inline)]
     by: AccountCountsBy,
     /// Only this status.
     status: Option<AccountStatus>,
@@ -346,8 +348,7 @@ async fn administered(tx: &mut Tx, id: AccountId) -> ApiResult<AccountRow> {
 /// Every grant of the account is one that the caller could give at that place.
 async fn check_outranks(tx: &mut Tx, id: AccountId) -> ApiResult<()> {
     let today = tx.today();
-    let granters: Vec<_> =
-        tx.caller()?.roles.iter().filter(|role| role.gives(Permission::GrantWrite, today)).cloned().collect();
+    let granters: Vec<_> = tx.caller()?.roles.iter().filter(|role| role.gives(Permission::GrantWrite, today)).cloned().collect();
     for grant in store::grants_of(tx.conn(), id).await? {
         if grant.to_on.is_some_and(|last| last < today) {
             continue;
@@ -358,10 +359,8 @@ async fn check_outranks(tx: &mut Tx, id: AccountId) -> ApiResult<()> {
             outranked = outranked || !store::covered(tx.conn(), &place, &[grant.organization_id]).await?.is_empty();
         }
         if !outranked {
-            return Err(ApiError::from(Code::PermissionDenied).because(
-                "该账号拥有您无权授予的角色",
-                "the account holds a role that you could not grant",
-            ));
+            return Err(ApiError::from(Code::PermissionDenied)
+                .because("该账号拥有您无权授予的角色", "the account holds a role that you could not grant"));
         }
     }
     Ok(())
@@ -413,16 +412,25 @@ fn in_status(account: &AccountRow, status: AccountStatus) -> ApiResult<()> {
     if account.status == status { Ok(()) } else { Err(ApiError::not_now(account.status.as_str(), account.status.actions())) }
 }
 
+/// Path of an account that is disabled.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct DisabledAccountPath {
+    /// Its id.
+    #[param(example = "0168028c-2f00-7000-8004-000000000013")]
+    pub id: AccountId,
+}
+
 /// 启用账号 · Enable an account
 ///
 /// The account may sign in again.
 #[utoipa::path(
     tag = "accounts",
-    params(AccountPath, CommandHeaders),
+    params(DisabledAccountPath, CommandHeaders),
     responses((status = OK, body = AccountView, description = "The account."))
 )]
 #[post("/api/v1/accounts/{id}/enable")]
-pub async fn enable_account(command: Command, path: Path<AccountPath>) -> ApiResult<Reply> {
+pub async fn enable_account(command: Command, path: Path<DisabledAccountPath>) -> ApiResult<Reply> {
     let id = path.id;
     command
         .run(async move |tx| {
@@ -487,4 +495,3 @@ pub async fn reset_account_password(command: Command, path: Path<AccountPath>) -
         })
         .await
 }
-

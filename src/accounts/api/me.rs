@@ -142,7 +142,12 @@ async fn own_account(tx: &mut Tx) -> ApiResult<AccountRow> {
 }
 
 /// Writes a change of the caller's own account, records it and drops what is cached of her.
-async fn change_own(tx: &mut Tx, account: &AccountRow, action: &'static str, change: &AccountChange<'_>) -> ApiResult<AccountRow> {
+async fn change_own(
+    tx: &mut Tx,
+    account: &AccountRow,
+    action: &'static str,
+    change: &AccountChange<'_>,
+) -> ApiResult<AccountRow> {
     let (id, now) = (account.id, tx.call.app.clock.wall());
     let account = store::update(tx.conn(), id, change, now).await?;
     revocation::announce(tx.conn(), id.0).await?;
@@ -252,7 +257,8 @@ pub async fn start_totp(command: Command) -> ApiResult<Reply> {
             let secret = random::<20>();
             let totp = totp(&account.username, secret.to_vec())?;
             let sealed = tx.call.app.vault.seal(Purpose::Secrets, TOTP_PLACE, &secret);
-            let change = AccountChange { totp_secret: Some(Some(&sealed)), totp_last_step: Some(None), ..AccountChange::default() };
+            let change =
+                AccountChange { totp_secret: Some(Some(&sealed)), totp_last_step: Some(None), ..AccountChange::default() };
             change_own(tx, &account, "account.totp_started", &change).await?;
             let url = totp.to_url().map_err(|fault| ApiError::internal(format!("{fault:?}")))?;
             let text = url.split("secret=").nth(1).and_then(|rest| rest.split('&').next()).unwrap_or_default().to_owned();

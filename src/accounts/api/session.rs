@@ -144,7 +144,12 @@ pub async fn check_code(
     Ok(recovery && store::use_recovery_code(conn, account.id, &hash, now).await?)
 }
 
-async fn open_session(call: &Call, conn: &mut AsyncPgConnection, account: AccountId, strong: bool) -> ApiResult<(SessionRow, String)> {
+async fn open_session(
+    call: &Call,
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    strong: bool,
+) -> ApiResult<(SessionRow, String)> {
     let now = call.app.clock.wall();
     let life = TimeDelta::from_std(call.app.config.session_life).map_err(ApiError::internal)?;
     let session = SessionRow {
@@ -193,7 +198,12 @@ async fn tokens_reply(
 #[serde(deny_unknown_fields)]
 pub struct RefreshBody {
     /// The token of the last login or refresh.
-    #[schema(examples("q1w2e3r4t5y6u7i8o9p0a1s2d3f4g5h6j7k8l9z0x1c"), min_length = 20, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+    #[schema(
+        examples("q1w2e3r4t5y6u7i8o9p0a1s2d3f4g5h6j7k8l9z0x1c"),
+        min_length = 20,
+        max_length = 64,
+        pattern = "^[A-Za-z0-9_-]+$"
+    )]
     pub refresh_token: String,
 }
 
@@ -400,7 +410,8 @@ pub async fn list_sessions(call: Call) -> ApiResult<Reply> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct SessionPath {
-    /// Its id.
+    /// Its id, from the list of sessions.
+    #[param(example = "0168028c-2f00-7000-8022-000000000001")]
     pub id: SessionId,
 }
 

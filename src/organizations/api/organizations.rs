@@ -55,6 +55,7 @@ list_query! {
         /// Changed before this instant.
         updated_at_lt: DateTime<Utc>,
         /// Order of the list.
+        #[param(inline)]
         sort: Sort,
         /// Also count how many there are in all.
         include_total: bool,
@@ -302,6 +303,7 @@ pub enum OrganizationsBy {
 #[into_params(parameter_in = Query)]
 pub struct OrganizationCountsQuery {
     /// By what.
+    #[param(inline)]
     by: OrganizationsBy,
     /// Only the subtree of this organization.
     within: Option<OrganizationId>,
@@ -480,7 +482,13 @@ pub fn check_parent(kind: OrganizationKind, level: OrganizationLevel, parent: &O
     Some(FieldError::at("/parent_id", "placement", zh, fault.to_string()))
 }
 
-fn check_place(faults: &mut Faults, kind: OrganizationKind, level: OrganizationLevel, parent: &Organization, division: Option<&str>) {
+fn check_place(
+    faults: &mut Faults,
+    kind: OrganizationKind,
+    level: OrganizationLevel,
+    parent: &Organization,
+    division: Option<&str>,
+) {
     faults.0.extend(check_parent(kind, level, parent));
     faults.0.extend(division.and_then(|code| division_fault(kind, code, Some(parent))));
 }
@@ -495,10 +503,16 @@ fn division_fault(kind: OrganizationKind, code: &str, parent: Option<&Organizati
 async fn check_codes(tx: &mut Tx, faults: &mut Faults, division: Option<&str>, uscc: Option<&str>) -> ApiResult<()> {
     if let Some(code) = division {
         let exists = store::division_exists(tx.conn(), code).await?;
-        faults.check(exists, || FieldError::at("/division_code", "unknown_reference", "没有这个区划", "there is no such division"));
+        faults
+            .check(exists, || FieldError::at("/division_code", "unknown_reference", "没有这个区划", "there is no such division"));
     }
     faults.check(uscc.is_none_or(is_uscc), || {
-        FieldError::at("/uscc", "check_character", "统一社会信用代码校验不通过", "the check characters do not fit (GB 32100-2015)")
+        FieldError::at(
+            "/uscc",
+            "check_character",
+            "统一社会信用代码校验不通过",
+            "the check characters do not fit (GB 32100-2015)",
+        )
     });
     Ok(())
 }

@@ -7,8 +7,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::organizations::Tag;
 use super::{Faults, Sort, owned, position, taken};
-use crate::accounts::require_step_up;
 use crate::access::Permission;
+use crate::accounts::require_step_up;
 use crate::audit::Change;
 use crate::http::page::Counts;
 use crate::http::{
@@ -49,6 +49,7 @@ list_query! {
         /// Changed before this instant.
         updated_at_lt: DateTime<Utc>,
         /// Order of the list.
+        #[param(inline)]
         sort: Sort,
         /// Also count how many there are in all.
         include_total: bool,
@@ -122,8 +123,7 @@ struct Rights {
 impl Rights {
     async fn at(call: &Call, conn: &diesel_async::AsyncPgConnection, places: &[OrganizationId]) -> ApiResult<Self> {
         let (write, reveal) = (call.scope_for(Permission::PersonWrite), call.scope_for(Permission::PersonReveal));
-        let (write, reveal) =
-            futures_util::try_join!(tree::covered(conn, &write, places), tree::covered(conn, &reveal, places))?;
+        let (write, reveal) = futures_util::try_join!(tree::covered(conn, &write, places), tree::covered(conn, &reveal, places))?;
         Ok(Self { write, reveal })
     }
 }
@@ -221,6 +221,7 @@ pub enum PeopleBy {
 #[into_params(parameter_in = Query)]
 pub struct PersonCountsQuery {
     /// By what.
+    #[param(inline)]
     by: PeopleBy,
     /// Only people kept in the subtree of this organization.
     within: Option<OrganizationId>,
@@ -297,7 +298,12 @@ pub async fn search_people(command: Command) -> ApiResult<Reply> {
                     Wanted::IdNumberHash(numbers.id_number_hash.unwrap_or_default())
                 }
                 _ => {
-                    let one = FieldError::at("", "exactly_one", "姓名、电话、证件号只能填一项", "give exactly one of name, phone and id_number");
+                    let one = FieldError::at(
+                        "",
+                        "exactly_one",
+                        "姓名、电话、证件号只能填一项",
+                        "give exactly one of name, phone and id_number",
+                    );
                     return Err(ApiError::invalid(vec![one]));
                 }
             };
@@ -306,7 +312,10 @@ pub async fn search_people(command: Command) -> ApiResult<Reply> {
             let (posts, rights) = PersonView::load_all(&call, tx.conn(), &rows).await?;
             let found: Vec<PersonId> = rows.iter().map(|row| row.id).collect();
             let home = tx.caller()?.organization_id;
-            tx.record(Change::of("people.searched", "person", uuid::Uuid::nil(), home).after(&found)).await?;
+            tx.record(
+                Change::of("people.searched", "person", uuid::Uuid::nil(), home).after(&serde_json::json!({ "found": found })),
+            )
+            .await?;
             let items = rows.into_iter().map(|row| PersonView::of(row, &posts, &rights)).collect();
             Reply::plain(&FoundPeopleView { items })
         })
@@ -583,7 +592,8 @@ pub async fn update_person(command: Command, path: Path<PersonPath>) -> ApiResul
             let now = tx.now();
             let after = store::update(tx.conn(), id, &edit, now).await.map_err(|error| taken(error, UNIQUE))?;
             let (call, version, organization) = (tx.call.clone(), after.version, after.organization_id);
-            let (old, new) = (PersonView::load(&call, tx.conn(), before).await?, PersonView::load(&call, tx.conn(), after).await?);
+            let (old, new) =
+                (PersonView::load(&call, tx.conn(), before).await?, PersonView::load(&call, tx.conn(), after).await?);
             tx.record(Change::of("person.changed", "person", id, organization).before(&old).after(&new)).await?;
             Reply::item(&new, version)
         })
@@ -647,14 +657,19 @@ pub async fn reveal_person(command: Command, path: Path<PersonPath>) -> ApiResul
             let body: RevealPerson = tx.body()?;
             let vault = &tx.call.app.vault;
             let open = |field: PersonalField, place: &str, sealed: &Option<Vec<u8>>| {
-                sealed.as_deref().filter(|_| body.fields.contains(&field)).map(|sealed| vault.open_text(place, sealed)).transpose()
+                sealed
+                    .as_deref()
+                    .filter(|_| body.fields.contains(&field))
+                    .map(|sealed| vault.open_text(place, sealed))
+                    .transpose()
             };
             let view = RevealedPersonView {
                 id,
                 phone: open(PersonalField::Phone, PHONE, &row.phone)?,
                 id_number: open(PersonalField::IdNumber, ID_NUMBER, &row.id_number)?,
             };
-            let change = Change::of("person.revealed", "person", id, row.organization_id).after(&body.fields);
+            let change = Change::of("person.revealed", "person", id, row.organization_id)
+                .after(&serde_json::json!({ "fields": body.fields }));
             tx.record(change.because(&body.reason)).await?;
             Ok(Reply::plain(&view)?.secret())
         })

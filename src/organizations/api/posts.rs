@@ -43,6 +43,7 @@ list_query! {
         /// Changed before this instant.
         updated_at_lt: DateTime<Utc>,
         /// Order of the list.
+        #[param(inline)]
         sort: Sort,
         /// Also count how many there are in all.
         include_total: bool,
@@ -215,6 +216,7 @@ pub enum PostsBy {
 #[into_params(parameter_in = Query)]
 pub struct PostCountsQuery {
     /// By what.
+    #[param(inline)]
     by: PostsBy,
     /// Only posts in the subtree of this organization.
     within: Option<OrganizationId>,
@@ -459,7 +461,12 @@ pub async fn end_post(command: Command, path: Path<PostPath>) -> ApiResult<Reply
 }
 
 /// Ends one post: alone, or as an item of a batch that gives its version.
-async fn end(tx: &mut Tx, id: PostId, version: Option<i32>, body: impl AsyncFnOnce(&Tx) -> ApiResult<EndPost>) -> ApiResult<PostView> {
+async fn end(
+    tx: &mut Tx,
+    id: PostId,
+    version: Option<i32>,
+    body: impl AsyncFnOnce(&Tx) -> ApiResult<EndPost>,
+) -> ApiResult<PostView> {
     let scope = tx.scope();
     let before = store::lock(tx.conn(), &scope, id).await?;
     tx.require(before.organization_id).await?;

@@ -39,6 +39,7 @@ list_query! {
         /// Changed before this instant.
         updated_at_lt: DateTime<Utc>,
         /// Order of the list.
+        #[param(inline)]
         sort: Sort,
         /// Also count how many there are in all.
         include_total: bool,
@@ -217,6 +218,7 @@ pub enum SitesBy {
 #[into_params(parameter_in = Query)]
 pub struct SiteCountsQuery {
     /// By what.
+    #[param(inline)]
     by: SitesBy,
     /// Only sites in the subtree of this organization.
     within: Option<OrganizationId>,

@@ -181,7 +181,11 @@ page_schema!(ChildPage, ChildView);
     responses((status = OK, body = ChildPage, description = "One page of children."))
 )]
 #[get("/api/v1/organizations/{id}/children")]
-pub async fn list_organization_children(call: Call, path: Path<OrganizationPath>, query: Query<ChildrenQuery>) -> ApiResult<Reply> {
+pub async fn list_organization_children(
+    call: Call,
+    path: Path<OrganizationPath>,
+    query: Query<ChildrenQuery>,
+) -> ApiResult<Reply> {
     let page = PageRequest::of(&call, &query.0)?;
     let conn = call.connection().await?;
     let parent = store::find(&conn, &call.scope(), path.id).await?;
@@ -215,8 +219,7 @@ pub async fn list_organization_ancestors(call: Call, path: Path<OrganizationPath
     let conn = call.connection().await?;
     let organization = store::find(&conn, &call.scope(), path.id).await?;
     let rows = store::ancestors(&conn, organization.id).await?;
-    let reference =
-        |row: Organization| OrganizationReference { id: row.id, name: row.name, kind: row.kind, level: row.level };
+    let reference = |row: Organization| OrganizationReference { id: row.id, name: row.name, kind: row.kind, level: row.level };
     Reply::plain(&AncestorsView { items: rows.into_iter().map(reference).collect() })
 }
 

@@ -88,7 +88,8 @@ pub struct Obstacles {
     pub sites: i64,
 }
 
-type Source = InnerJoinQuerySource<organization_tree::table, organizations::table, Eq<organizations::id, organization_tree::descendant_id>>;
+type Source =
+    InnerJoinQuerySource<organization_tree::table, organizations::table, Eq<organizations::id, organization_tree::descendant_id>>;
 
 /// The tree joined with its organizations: the order by `descendant_id` is that of the index.
 macro_rules! listed {
@@ -347,11 +348,8 @@ pub async fn division_exists(mut conn: &AsyncPgConnection, code: &str) -> QueryR
 
 /// Writes a new organization and hangs it into the tree. Call it under [`tree::lock_shared`].
 pub async fn insert(conn: &mut AsyncPgConnection, row: &Organization, today: NaiveDate) -> QueryResult<Organization> {
-    let stored = diesel::insert_into(organizations::table)
-        .values(row)
-        .returning(Organization::as_returning())
-        .get_result(conn)
-        .await?;
+    let stored =
+        diesel::insert_into(organizations::table).values(row).returning(Organization::as_returning()).get_result(conn).await?;
     tree::grow(conn, &[row.id], today).await?;
     Ok(stored)
 }
@@ -430,10 +428,7 @@ pub async fn dissolve(
 }
 
 /// Whom reminders of an organization reach: account, its name, modules.
-pub async fn liaisons(
-    mut conn: &AsyncPgConnection,
-    id: OrganizationId,
-) -> QueryResult<Vec<(AccountId, String, Vec<Module>)>> {
+pub async fn liaisons(mut conn: &AsyncPgConnection, id: OrganizationId) -> QueryResult<Vec<(AccountId, String, Vec<Module>)>> {
     organization_liaisons::table
         .inner_join(accounts::table.on(accounts::id.eq(organization_liaisons::account_id)))
         .filter(organization_liaisons::organization_id.eq(id))
@@ -475,7 +470,11 @@ pub async fn known_accounts(mut conn: &AsyncPgConnection, scope: &Scope, ids: &[
 }
 
 /// One page of the public directory, in the order of the ids.
-pub async fn directory(mut conn: &AsyncPgConnection, query: &DirectoryQuery, page: &PageRequest) -> QueryResult<Vec<Organization>> {
+pub async fn directory(
+    mut conn: &AsyncPgConnection,
+    query: &DirectoryQuery,
+    page: &PageRequest,
+) -> QueryResult<Vec<Organization>> {
     let after = page.after.as_ref().map_or(uuid::Uuid::nil(), |after| after.id);
     let mut rows = organizations::table
         .filter(organizations::status.eq(OrganizationStatus::Active))

@@ -93,7 +93,12 @@ fn matching<'a>(roots: &[OrganizationId], query: &'a PersonQuery) -> Condition<'
 }
 
 /// One page of the people in a scope.
-pub async fn list(mut conn: &AsyncPgConnection, scope: &Scope, query: &PersonQuery, page: &PageRequest) -> QueryResult<Vec<Person>> {
+pub async fn list(
+    mut conn: &AsyncPgConnection,
+    scope: &Scope,
+    query: &PersonQuery,
+    page: &PageRequest,
+) -> QueryResult<Vec<Person>> {
     let roots = tree::roots(conn, scope, query.within).await?;
     let rows = people::table.filter(matching(&roots, query)).select(Person::as_select());
     load_page!(conn, rows, people::id, people::updated_at, query.sort, page)
@@ -140,9 +145,7 @@ pub async fn find(mut conn: &AsyncPgConnection, scope: &Scope, id: PersonId) -> 
 
 /// Whether a person is in a scope.
 pub async fn in_scope(mut conn: &AsyncPgConnection, scope: &Scope, id: PersonId) -> QueryResult<bool> {
-    let found = people::table
-        .filter(people::id.eq(id))
-        .filter(people::organization_id.eq_any(tree::below(scope.places())));
+    let found = people::table.filter(people::id.eq(id)).filter(people::organization_id.eq_any(tree::below(scope.places())));
     diesel::select(diesel::dsl::exists(found)).get_result(&mut conn).await
 }
 

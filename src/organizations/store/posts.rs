@@ -94,9 +94,7 @@ pub async fn list(
 /// How many there are, counted up to one beyond the cap.
 pub async fn total(mut conn: &AsyncPgConnection, scope: &Scope, query: &PostQuery, today: NaiveDate) -> QueryResult<i64> {
     let roots = tree::roots(conn, scope, query.within).await?;
-    Capped(posts::table.filter(matching(&roots, query, today)).select(posts::id).limit(COUNTED))
-        .get_result(&mut conn)
-        .await
+    Capped(posts::table.filter(matching(&roots, query, today)).select(posts::id).limit(COUNTED)).get_result(&mut conn).await
 }
 
 /// How many there are of each position, mode or organization.

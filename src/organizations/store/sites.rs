@@ -107,7 +107,11 @@ pub async fn counts(mut conn: &AsyncPgConnection, query: &SiteQuery, by: SitesBy
             rows.group_by(sites::kind).select((sites::kind.nullable(), count_star())).order(sites::kind).load(&mut conn).await
         }
         SitesBy::Status => {
-            rows.group_by(sites::status).select((sites::status.nullable(), count_star())).order(sites::status).load(&mut conn).await
+            rows.group_by(sites::status)
+                .select((sites::status.nullable(), count_star()))
+                .order(sites::status)
+                .load(&mut conn)
+                .await
         }
         SitesBy::Accreditation => {
             let counts = rows.group_by(sites::accreditation).select((sites::accreditation, count_star()));
@@ -178,7 +182,13 @@ pub async fn accredit(
 }
 
 /// Closes a site.
-pub async fn close(conn: &mut AsyncPgConnection, id: SiteId, on: NaiveDate, reason: &str, now: DateTime<Utc>) -> QueryResult<Site> {
+pub async fn close(
+    conn: &mut AsyncPgConnection,
+    id: SiteId,
+    on: NaiveDate,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<Site> {
     diesel::update(sites::table.find(id))
         .set((
             sites::status.eq(SiteStatus::Closed),

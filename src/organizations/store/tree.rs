@@ -118,7 +118,12 @@ const JOIN: &str = "INSERT INTO organization_tree (ancestor_id, descendant_id, d
     WHERE above.descendant_id = $3 AND above.to_on IS NULL AND below.ancestor_id = $1 AND below.to_on IS NULL";
 
 /// Hangs a subtree below another parent from `today` on. Call it under [`lock_alone`].
-pub async fn graft(conn: &mut AsyncPgConnection, id: OrganizationId, parent: OrganizationId, today: NaiveDate) -> QueryResult<()> {
+pub async fn graft(
+    conn: &mut AsyncPgConnection,
+    id: OrganizationId,
+    parent: OrganizationId,
+    today: NaiveDate,
+) -> QueryResult<()> {
     for statement in [FORGET, CLOSE] {
         diesel::sql_query(statement).bind::<SqlUuid, _>(id).bind::<Date, _>(today).execute(conn).await?;
     }

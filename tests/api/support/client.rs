@@ -138,7 +138,14 @@ impl Sent {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = to_bytes(response.into_body()).await.unwrap_or_else(|_| panic!("the body could not be read"));
         let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        let answer = Answer { status, headers, json, bytes: body.to_vec(), at: self.at, asked: format!("{} {}", self.method, self.target) };
+        let answer = Answer {
+            status,
+            headers,
+            json,
+            bytes: body.to_vec(),
+            at: self.at,
+            asked: format!("{} {}", self.method, self.target),
+        };
         answer.fits_the_document(&self.method, uri.path());
         answer
     }
@@ -174,7 +181,10 @@ impl Answer {
             return;
         }
         if let Err(fault) = document().check_response(operation, self.status.as_u16(), &self.json) {
-            panic!("{}: {} answered {} {}, which does not fit the document: {fault}", self.at, self.asked, self.status, self.json);
+            panic!(
+                "{}: {} answered {} {}, which does not fit the document: {fault}",
+                self.at, self.asked, self.status, self.json
+            );
         }
     }
 

@@ -57,7 +57,10 @@ fn start() -> Server {
         let sealed = format!("ALTER DATABASE {TEMPLATE} WITH ALLOW_CONNECTIONS false IS_TEMPLATE true");
         admin.batch_execute(&sealed).await.unwrap();
         // Connections that are still closing would stand in the way of the first clone.
-        admin.batch_execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'template_demo'").await.unwrap();
+        admin
+            .batch_execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'template_demo'")
+            .await
+            .unwrap();
         sign_ins
     });
     runtime.shutdown_background();

@@ -29,7 +29,7 @@ use half_sky::ids::{AccountId, GrantId, OrganizationId};
 use half_sky::routes;
 use utoipa_actix_web::AppExt;
 
-pub use client::{Answer, Client, Sent};
+pub use client::{Answer, Client};
 pub use database::{Database, server};
 pub use snapshot::assert_snapshot;
 
@@ -78,11 +78,6 @@ impl TestApp {
     /// A service with the demo data.
     pub async fn new() -> Self {
         Self::with(config(), false).await
-    }
-
-    /// A service whose commands roll back.
-    pub async fn rehearsal() -> Self {
-        Self::with(config(), true).await
     }
 
     /// A service with other settings.
