@@ -72,7 +72,8 @@ fn example_body(operation: &Operation, declared: &Value, actor: &Actor, secrets:
         "step_up" => json!({ "password": actor.password }),
         "change_password" => json!({ "old_password": actor.password, "new_password": "a-heron-over-the-lake-7" }),
         "confirm_totp" => json!({ "code": secrets.totp[&actor.name] }),
-        _ => schema["examples"][0].is_object().then(|| schema["examples"][0].clone()).unwrap_or_else(|| assembled(schema)),
+        _ if schema["examples"][0].is_object() => schema["examples"][0].clone(),
+        _ => assembled(schema),
     })
 }
 
