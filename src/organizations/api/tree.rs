@@ -54,6 +54,9 @@ pub async fn move_organization(command: Command, path: Path<MovedOrganizationPat
     command
         .run(async move |tx| {
             let scope = tx.scope();
+            // Only who may do it waits for the lock of the tree, and what she may do is looked at again under it.
+            store::find(tx.conn(), &scope, id).await?;
+            tx.require(id).await?;
             tree::lock_alone(tx.conn()).await?;
             let before = store::lock(tx.conn(), &scope, id).await?;
             tx.require(id).await?;
@@ -111,6 +114,9 @@ pub async fn dissolve_organization(command: Command, path: Path<MovedOrganizatio
     command
         .run(async move |tx| {
             let scope = tx.scope();
+            // Only who may do it waits for the lock of the tree, and what she may do is looked at again under it.
+            store::find(tx.conn(), &scope, id).await?;
+            tx.require(id).await?;
             tree::lock_alone(tx.conn()).await?;
             let before = store::lock(tx.conn(), &scope, id).await?;
             tx.require(id).await?;
