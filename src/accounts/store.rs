@@ -229,11 +229,6 @@ pub async fn counts(
     Ok(rows.into_iter().map(|(id, count)| (Some(id.to_string()), count)).collect())
 }
 
-/// Name of an organization, for views of accounts.
-pub async fn organization_name(conn: &mut &AsyncPgConnection, id: OrganizationId) -> QueryResult<String> {
-    organizations::table.find(id).select(organizations::name).first(conn).await
-}
-
 /// What is remembered of attempts from one network.
 pub async fn attempts(
     conn: &mut AsyncPgConnection,

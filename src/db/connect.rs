@@ -94,12 +94,6 @@ impl Db {
         let status = self.pool.status();
         (status.size.saturating_sub(status.available), status.available)
     }
-
-    /// Connections that exist and the most there may be.
-    pub fn pool_size(&self) -> (usize, usize) {
-        let status = self.pool.status();
-        (status.size, status.max_size)
-    }
 }
 
 /// What a connection is for; decides its time limits.

@@ -1,6 +1,6 @@
 //! Migrations: embedded in the program, run by the owner of the tables under a lock, never by `serve`.
 
-use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 /// Every migration, in order.
@@ -40,11 +40,4 @@ pub async fn pending(connection: &mut AsyncPgConnection) -> Result<usize, String
         .map_err(|fault| fault.to_string())?;
     let embedded = MigrationSource::<diesel::pg::Pg>::migrations(&MIGRATIONS).map_err(|fault| fault.to_string())?;
     Ok(embedded.iter().filter(|migration| run.iter().all(|run| migration.name().version().to_string() != run.version)).count())
-}
-
-/// Creates an empty database and hands it to the same owner, for the private PostgreSQL and the tests.
-pub async fn create_database(server_url: &str, name: &str, template: Option<&str>) -> Result<(), String> {
-    let mut connection = AsyncPgConnection::establish(server_url).await.map_err(|fault| fault.to_string())?;
-    let template = template.map(|template| format!(" TEMPLATE \"{template}\"")).unwrap_or_default();
-    connection.batch_execute(&format!("CREATE DATABASE \"{name}\"{template}")).await.map_err(|fault| fault.to_string())
 }

@@ -4,7 +4,6 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -250,12 +249,4 @@ fn sign(call: &Call, payload: &[u8], filters: &[u8]) -> Vec<u8> {
     let mut signature = call.app.vault.mac(Purpose::Cursor, &[filters, payload]);
     signature.truncate(SIGNATURE);
     signature
-}
-
-/// A comma list of enumerated values, as it is bound in `= ANY(…)`.
-pub fn texts<T: Serialize>(values: &[T]) -> Vec<String> {
-    values
-        .iter()
-        .filter_map(|value| serde_json::to_value(value).ok().and_then(|value: Value| value.as_str().map(str::to_owned)))
-        .collect()
 }

@@ -9,7 +9,6 @@ mod matrix;
 mod organizations;
 mod plans;
 mod private_postgres;
-mod process;
 mod reference;
 mod schema;
 mod support;

@@ -75,8 +75,3 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Capped<Q> {
 
 /// One beyond what a total shows.
 const COUNTED: i64 = TOTAL_CAP + 1;
-
-/// Escapes a text for LIKE and looks for it anywhere.
-fn contains(text: &str) -> String {
-    format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
-}

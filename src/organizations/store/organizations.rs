@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 
-use super::{COUNTED, Capped, Condition, all_of, contains, load_page, tree};
+use super::{COUNTED, Capped, Condition, all_of, load_page, tree};
 use crate::access::{Module, Scope};
 use crate::db::schema::{accounts, divisions, organization_liaisons, organization_tree, organizations, people, posts, sites};
 use crate::http::PageRequest;
@@ -19,6 +19,7 @@ use crate::organizations::api::directory::DirectoryQuery;
 use crate::organizations::api::organizations::{OrganizationQuery, OrganizationsBy};
 use crate::organizations::api::tree::ChildrenQuery;
 use crate::organizations::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition, SiteKind};
+use crate::reference::contains;
 
 /// An organization as it is stored.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{COUNTED, Capped, Condition, all_of, contains, load_page, tree};
+use super::{COUNTED, Capped, Condition, all_of, load_page, tree};
 use crate::access::Scope;
 use crate::db::schema::sites;
 use crate::http::PageRequest;
@@ -16,6 +16,7 @@ use crate::ids::{OrganizationId, SiteId};
 use crate::organizations::api::Sort;
 use crate::organizations::api::sites::{SiteQuery, SitesBy};
 use crate::organizations::rules::{AccreditationLevel, SiteKind, SiteStatus};
+use crate::reference::contains;
 
 /// A site as it is stored.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]

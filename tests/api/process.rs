@@ -1,1 +1,0 @@
-//! The built program: two commands, signals, what it refuses.
