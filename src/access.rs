@@ -229,6 +229,7 @@ pub const OPERATIONS: &[(&str, Need)] = &[
     ("close_site", Holds(P::SiteWrite)),
     // plans
     ("list_plans", Holds(P::PlanRead)),
+    ("count_plans", Holds(P::PlanRead)),
     ("get_plan", Holds(P::PlanRead)),
     ("list_plan_tasks", Holds(P::PlanRead)),
     ("get_task", Holds(P::PlanRead)),

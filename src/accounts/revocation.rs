@@ -53,9 +53,7 @@ pub async fn listen(app: App, mut stop: watch::Receiver<bool>) {
 }
 
 async fn listen_once(app: &App) -> Result<(), String> {
-    let (client, mut connection) = app.db.listener().await?;
-    let messages = futures_util::stream::poll_fn(move |context| connection.poll_message(context));
-    let mut messages = std::pin::pin!(messages);
+    let (client, mut messages) = app.db.listener().await?;
     let command = format!("LISTEN {CHANNEL}");
     let listen = client.batch_execute(&command);
     let mut listen = std::pin::pin!(listen);

@@ -4,15 +4,16 @@ use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::api::admin::AccountQuery;
+use super::api::admin::{AccountFilter, AccountsBy};
 use super::rules::{AccountStatus, Attempts, FAILURE_WINDOW};
 use crate::access::{HeldRole, Module, Role, Scope};
-use crate::db::schema::{
-    accounts, grants, organization_tree, organizations, recovery_codes, refresh_tokens, sessions, sign_in_attempts,
-};
-use crate::http::page::{PageRequest, TOTAL_CAP};
+use crate::db::contains;
+use crate::db::page::{Condition, all_of};
+use crate::db::schema::{accounts, grants, organizations, recovery_codes, refresh_tokens, sessions, sign_in_attempts};
+use crate::db::scope::below;
+use crate::http::page::{Counted, Listed, PageRequest};
 use crate::ids::{AccountId, GrantId, OrganizationId, PersonId, SessionId};
-use crate::reference::contains;
+use crate::{count_by, load_page, when};
 
 /// An account.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -102,7 +103,7 @@ impl GrantRow {
 
 /// The session, account and grants behind a token; none when any of them is no longer good.
 pub async fn find_caller(
-    conn: &mut AsyncPgConnection,
+    mut conn: &AsyncPgConnection,
     session: SessionId,
     account: AccountId,
     now: DateTime<Utc>,
@@ -115,7 +116,7 @@ pub async fn find_caller(
         .filter(sessions::expires_at.gt(now))
         .filter(accounts::status.eq(AccountStatus::Active))
         .select((SessionRow::as_select(), AccountRow::as_select()))
-        .first(conn)
+        .first(&mut conn)
         .await
         .optional()?;
     let Some((session, account)) = found else { return Ok(None) };
@@ -124,13 +125,24 @@ pub async fn find_caller(
 }
 
 /// All grants of an account.
-pub async fn grants_of(conn: &mut AsyncPgConnection, account: AccountId) -> QueryResult<Vec<GrantRow>> {
-    grants::table.filter(grants::account_id.eq(account)).order(grants::id).select(GrantRow::as_select()).load(conn).await
+pub async fn grants_of(mut conn: &AsyncPgConnection, account: AccountId) -> QueryResult<Vec<GrantRow>> {
+    grants::table.filter(grants::account_id.eq(account)).order(grants::id).select(GrantRow::as_select()).load(&mut conn).await
+}
+
+/// One page of the grants of an account.
+pub async fn list_grants(conn: &AsyncPgConnection, account: AccountId, page: &PageRequest) -> QueryResult<Listed<GrantRow>> {
+    let rows = || grants::table.filter(grants::account_id.eq(account));
+    load_page!(conn, page, rows(), GrantRow::as_select(), by id > page.start().1, grants::id)
 }
 
 /// The account with a name.
-pub async fn find_by_username(conn: &mut AsyncPgConnection, username: &str) -> QueryResult<Option<AccountRow>> {
-    accounts::table.filter(accounts::username.eq(username)).select(AccountRow::as_select()).first(conn).await.optional()
+pub async fn find_by_username(mut conn: &AsyncPgConnection, username: &str) -> QueryResult<Option<AccountRow>> {
+    accounts::table.filter(accounts::username.eq(username)).select(AccountRow::as_select()).first(&mut conn).await.optional()
+}
+
+/// An account. For operations on oneself, which have no scope.
+pub async fn find_own(mut conn: &AsyncPgConnection, id: AccountId) -> QueryResult<AccountRow> {
+    accounts::table.find(id).select(AccountRow::as_select()).first(&mut conn).await
 }
 
 /// An account, locked until the transaction ends. For operations on oneself, which have no scope.
@@ -138,100 +150,71 @@ pub async fn lock_own(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResul
     accounts::table.find(id).select(AccountRow::as_select()).for_update().first(conn).await
 }
 
-macro_rules! in_scope {
-    ($scope:expr) => {
-        diesel::dsl::exists(
-            organization_tree::table
-                .filter(organization_tree::descendant_id.eq(accounts::organization_id))
-                .filter(organization_tree::ancestor_id.eq_any($scope.places()))
-                .filter(organization_tree::to_on.is_null()),
-        )
-    };
-}
-
 /// An account inside a scope, locked until the transaction ends.
 pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: AccountId) -> QueryResult<AccountRow> {
-    accounts::table.find(id).filter(in_scope!(scope)).select(AccountRow::as_select()).for_update().first(conn).await
+    accounts::table
+        .find(id)
+        .filter(accounts::organization_id.eq_any(below(scope.places())))
+        .select(AccountRow::as_select())
+        .for_update()
+        .first(conn)
+        .await
 }
 
 /// An account inside a scope.
-pub async fn find(conn: &mut &AsyncPgConnection, scope: &Scope, id: AccountId) -> QueryResult<AccountRow> {
-    accounts::table.find(id).filter(in_scope!(scope)).select(AccountRow::as_select()).first(conn).await
+pub async fn find(mut conn: &AsyncPgConnection, scope: &Scope, id: AccountId) -> QueryResult<AccountRow> {
+    accounts::table
+        .find(id)
+        .filter(accounts::organization_id.eq_any(below(scope.places())))
+        .select(AccountRow::as_select())
+        .first(&mut conn)
+        .await
 }
 
-macro_rules! filtered {
-    ($rows:expr, $query:expr) => {{
-        let mut rows = $rows;
-        if let Some(status) = $query.status {
-            rows = rows.filter(accounts::status.eq(status));
-        }
-        if let Some(organization) = $query.organization_id {
-            rows = rows.filter(accounts::organization_id.eq(organization));
-        }
-        if let Some(within) = $query.within {
-            rows = rows.filter(diesel::dsl::exists(
-                organization_tree::table
-                    .filter(organization_tree::descendant_id.eq(accounts::organization_id))
-                    .filter(organization_tree::ancestor_id.eq(within))
-                    .filter(organization_tree::to_on.is_null()),
-            ));
-        }
-        if let Some(q) = &$query.q {
-            rows = rows.filter(accounts::username.like(contains(&q.to_lowercase())).or(accounts::display_name.like(contains(q))));
-        }
-        rows
-    }};
+fn matching<'a>(scope: &'a Scope, filter: &'a AccountFilter) -> Condition<'a, accounts::table> {
+    let mut all: Vec<Condition<'a, accounts::table>> =
+        vec![Box::new(accounts::organization_id.eq_any(below(scope.places())).nullable())];
+    when!(all,
+        filter.status, |statuses| accounts::status.eq_any(statuses);
+        filter.organization_id, |id| accounts::organization_id.eq(id);
+        filter.within, |top| accounts::organization_id.eq_any(below(&[*top]));
+        filter.q, |q| accounts::username.like(contains(&q.to_lowercase())).or(accounts::display_name.like(contains(q)));
+        filter.created_at_gte, |from| accounts::created_at.ge(from);
+        filter.created_at_lt, |before| accounts::created_at.lt(before);
+        filter.updated_at_gte, |from| accounts::updated_at.ge(from);
+        filter.updated_at_lt, |before| accounts::updated_at.lt(before);
+    );
+    all_of(all)
 }
 
 /// One page of accounts inside a scope.
 pub async fn list(
-    conn: &mut &AsyncPgConnection,
+    conn: &AsyncPgConnection,
     scope: &Scope,
-    query: &AccountQuery,
+    filter: &AccountFilter,
     page: &PageRequest,
-) -> QueryResult<Vec<AccountRow>> {
-    let rows = accounts::table.filter(in_scope!(scope)).select(AccountRow::as_select()).into_boxed();
-    let mut rows = filtered!(rows, query).order(accounts::id).limit(page.rows());
-    if let Some(after) = &page.after {
-        rows = rows.filter(accounts::id.gt(after.id));
-    }
-    rows.load(conn).await
-}
-
-/// How many accounts inside a scope, counted up to one beyond the cap.
-pub async fn total(conn: &mut &AsyncPgConnection, scope: &Scope, query: &AccountQuery) -> QueryResult<i64> {
-    let rows = accounts::table.filter(in_scope!(scope)).select(accounts::id).into_boxed();
-    let ids: Vec<AccountId> = filtered!(rows, query).limit(TOTAL_CAP + 1).load(conn).await?;
-    Ok(ids.len() as i64)
+) -> QueryResult<Listed<AccountRow>> {
+    let rows = || accounts::table.filter(matching(scope, filter));
+    load_page!(conn, page, rows(), AccountRow::as_select(), by(accounts::id, accounts::updated_at))
 }
 
 /// How many accounts of each status or organization inside a scope.
 pub async fn counts(
-    conn: &mut &AsyncPgConnection,
+    mut conn: &AsyncPgConnection,
     scope: &Scope,
-    query: &AccountQuery,
-    by_status: bool,
-) -> QueryResult<Vec<(Option<String>, i64)>> {
-    if by_status {
-        let rows = accounts::table
-            .filter(in_scope!(scope))
-            .group_by(accounts::status)
-            .select((accounts::status.nullable(), diesel::dsl::count_star()))
-            .into_boxed();
-        return filtered!(rows, query).order(accounts::status).load(conn).await;
+    filter: &AccountFilter,
+    by: AccountsBy,
+) -> QueryResult<Vec<Counted>> {
+    let rows = accounts::table.filter(matching(scope, filter));
+    match by {
+        AccountsBy::Status => count_by!(conn, rows, accounts::status),
+        AccountsBy::OrganizationId => count_by!(conn, rows, accounts::organization_id, OrganizationId),
     }
-    let rows = accounts::table
-        .filter(in_scope!(scope))
-        .group_by(accounts::organization_id)
-        .select((accounts::organization_id, diesel::dsl::count_star()))
-        .into_boxed();
-    let rows: Vec<(OrganizationId, i64)> = filtered!(rows, query).order(accounts::organization_id).load(conn).await?;
-    Ok(rows.into_iter().map(|(id, count)| (Some(id.to_string()), count)).collect())
 }
 
 /// What is remembered of attempts from one network.
 pub async fn attempts(
-    conn: &mut AsyncPgConnection,
+    mut conn: &AsyncPgConnection,
     account: AccountId,
     network: &[u8],
     now: DateTime<Utc>,
@@ -240,14 +223,14 @@ pub async fn attempts(
     let own: Option<(i32, Option<DateTime<Utc>>, Option<DateTime<Utc>>)> = t::table
         .find((account, network))
         .select((t::failures, t::last_failure_at, t::last_success_at))
-        .first(conn)
+        .first(&mut conn)
         .await
         .optional()?;
     let account_failures: Option<i64> = t::table
         .filter(t::account_id.eq(account))
         .filter(t::last_failure_at.gt(now - FAILURE_WINDOW))
         .select(diesel::dsl::sum(t::failures))
-        .first(conn)
+        .first(&mut conn)
         .await?;
     let (failures, last_failure_at, last_success_at) = own.unwrap_or_default();
     Ok(Attempts { failures, last_failure_at, last_success_at, account_failures: account_failures.unwrap_or(0) })
@@ -351,21 +334,18 @@ pub async fn end_sessions(
     rows.execute(conn).await
 }
 
-/// The open sessions of an account, newest first.
+/// One page of the open sessions of an account.
 pub async fn open_sessions(
-    conn: &mut &AsyncPgConnection,
+    conn: &AsyncPgConnection,
     account: AccountId,
     now: DateTime<Utc>,
-) -> QueryResult<Vec<SessionRow>> {
-    sessions::table
-        .filter(sessions::account_id.eq(account))
-        .filter(sessions::ended_at.is_null())
-        .filter(sessions::expires_at.gt(now))
-        .order(sessions::id.desc())
-        .limit(100)
-        .select(SessionRow::as_select())
-        .load(conn)
-        .await
+    page: &PageRequest,
+) -> QueryResult<Listed<SessionRow>> {
+    let rows = || {
+        let open = sessions::ended_at.is_null().and(sessions::expires_at.gt(now));
+        sessions::table.filter(sessions::account_id.eq(account)).filter(open)
+    };
+    load_page!(conn, page, rows(), SessionRow::as_select(), by(sessions::id, sessions::last_used_at))
 }
 
 /// Writes a session.
@@ -464,26 +444,12 @@ pub async fn update(
 }
 
 /// Whether an organization exists inside a scope and is active.
-pub async fn active_organization_in(conn: &mut AsyncPgConnection, scope: &Scope, id: OrganizationId) -> QueryResult<bool> {
+pub async fn active_organization_in(mut conn: &AsyncPgConnection, scope: &Scope, id: OrganizationId) -> QueryResult<bool> {
     let inside = organizations::table
-        .inner_join(organization_tree::table.on(organization_tree::descendant_id.eq(organizations::id)))
         .filter(organizations::id.eq(id))
         .filter(organizations::status.eq("active"))
-        .filter(organization_tree::ancestor_id.eq_any(scope.places()))
-        .filter(organization_tree::to_on.is_null());
-    diesel::select(diesel::dsl::exists(inside)).get_result(conn).await
-}
-
-/// Which of some organizations lie inside a scope.
-pub async fn covered(conn: &mut AsyncPgConnection, scope: &Scope, ids: &[OrganizationId]) -> QueryResult<Vec<OrganizationId>> {
-    organization_tree::table
-        .filter(organization_tree::descendant_id.eq_any(ids))
-        .filter(organization_tree::ancestor_id.eq_any(scope.places()))
-        .filter(organization_tree::to_on.is_null())
-        .select(organization_tree::descendant_id)
-        .distinct()
-        .load(conn)
-        .await
+        .filter(organizations::id.eq_any(below(scope.places())));
+    diesel::select(diesel::dsl::exists(inside)).get_result(&mut conn).await
 }
 
 /// Writes a grant.

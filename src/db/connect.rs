@@ -12,7 +12,8 @@ use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use futures_util::FutureExt;
+use futures_util::stream::{BoxStream, poll_fn};
+use futures_util::{FutureExt, StreamExt};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -28,6 +29,9 @@ pub struct Db {
     target: Target,
     pool: Pool<AsyncPgConnection>,
 }
+
+/// What a connection hears beside the answers to its queries: notices and notifications.
+pub type Heard = BoxStream<'static, Result<tokio_postgres::AsyncMessage, tokio_postgres::Error>>;
 
 /// Where the database is and how to speak to it.
 #[derive(Clone)]
@@ -73,15 +77,10 @@ impl Db {
         self.target.connect(Role::Dedicated).await.map(|(connection, _)| connection)
     }
 
-    /// A plain client and its driver, for LISTEN.
-    pub async fn listener(
-        &self,
-    ) -> Result<
-        (tokio_postgres::Client, tokio_postgres::Connection<tokio_postgres::Socket, tokio_postgres::tls::NoTlsStream>),
-        String,
-    > {
-        let config = self.target.config(Role::Dedicated).map_err(|fault| fault.to_string())?;
-        config.connect(tokio_postgres::NoTls).await.map_err(|fault| fault.to_string())
+    /// A client that listens, and what it hears.
+    pub async fn listener(&self) -> Result<(tokio_postgres::Client, Heard), String> {
+        let connected = self.target.open(Role::Dedicated).await;
+        connected.map_err(|fault| fault.to_string())
     }
 
     /// The reads of one worker.
@@ -118,33 +117,35 @@ impl Target {
         Ok(config)
     }
 
-    /// Opens a connection. The flag turns true when it is lost.
-    async fn connect(&self, role: Role) -> ConnectionResult<(AsyncPgConnection, Arc<AtomicBool>)> {
+    /// Opens a connection.
+    async fn open(&self, role: Role) -> ConnectionResult<(tokio_postgres::Client, Heard)> {
         let bad = |fault: tokio_postgres::Error| {
             let cause = std::error::Error::source(&fault).map(|cause| format!(": {cause}")).unwrap_or_default();
             ConnectionError::BadConnection(format!("{fault}{cause}"))
         };
         let config = self.config(role).map_err(bad)?;
-        let lost = Arc::new(AtomicBool::new(false));
-        let signal = Arc::clone(&lost);
-        let client = match &self.tls {
+        Ok(match &self.tls {
             Some(tls) => {
-                let (client, connection) = config.connect(tls.clone()).await.map_err(bad)?;
-                tokio::spawn(async move {
-                    drop(connection.await);
-                    signal.store(true, Ordering::Relaxed);
-                });
-                client
+                let (client, mut driver) = config.connect(tls.clone()).await.map_err(bad)?;
+                (client, poll_fn(move |context| driver.poll_message(context)).boxed())
             }
             None => {
-                let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
-                tokio::spawn(async move {
-                    drop(connection.await);
-                    signal.store(true, Ordering::Relaxed);
-                });
-                client
+                let (client, mut driver) = config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
+                (client, poll_fn(move |context| driver.poll_message(context)).boxed())
             }
-        };
+        })
+    }
+
+    /// Opens a connection that queries. The flag turns true when it is lost.
+    async fn connect(&self, role: Role) -> ConnectionResult<(AsyncPgConnection, Arc<AtomicBool>)> {
+        let (client, mut heard) = self.open(role).await?;
+        let lost = Arc::new(AtomicBool::new(false));
+        let signal = Arc::clone(&lost);
+        // Whoever polls drives the connection; it ends when the client is dropped or the server is gone.
+        tokio::spawn(async move {
+            while let Some(Ok(_)) = heard.next().await {}
+            signal.store(true, Ordering::Relaxed);
+        });
         Ok((AsyncPgConnection::try_from(client).await?, lost))
     }
 }
@@ -176,7 +177,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A connection to read on; use it as `&mut &*connection`.
+    /// A connection to read on; use it as `&connection`.
     pub async fn connection(&self) -> ApiResult<Rc<AsyncPgConnection>> {
         let slot = &self.slots[self.next.replace((self.next.get() + 1) % READERS)];
         if let Some((connection, lost)) = &*slot.borrow()

@@ -2,8 +2,11 @@
 
 pub mod connect;
 pub mod migrate;
+pub mod page;
 pub mod private_postgres;
 pub mod schema;
+pub mod scope;
 pub mod text_enum;
 
 pub use connect::{Db, Reader};
+pub use page::contains;

@@ -8,7 +8,7 @@ use super::{fixed_id, organization_of};
 use crate::db::schema::divisions;
 use crate::ids::OrganizationId;
 use crate::organizations::seed::{self, Organization};
-use crate::organizations::{OrganizationKind, OrganizationLevel, OrganizationStatus};
+use crate::organizations::{OrganizationKind, OrganizationLevel};
 use crate::reference::DivisionLevel;
 use diesel::prelude::*;
 
@@ -109,28 +109,5 @@ fn organization(
     parent_id: Option<OrganizationId>,
     now: DateTime<Utc>,
 ) -> Organization {
-    Organization {
-        id,
-        kind,
-        level,
-        name: name.to_owned(),
-        short_name: None,
-        parent_id,
-        host_name: None,
-        division_code: None,
-        uscc: None,
-        address: None,
-        longitude: None,
-        latitude: None,
-        phone: None,
-        founded_on: None,
-        approval_document: None,
-        status: OrganizationStatus::Active,
-        status_changed_on: None,
-        successor_id: None,
-        tags: vec![],
-        version: 1,
-        created_at: now,
-        updated_at: now,
-    }
+    Organization { parent_id, ..seed::blank(id, kind, level, name, now) }
 }

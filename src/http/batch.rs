@@ -51,15 +51,20 @@ pub struct BatchResult {
     pub problem: Option<Value>,
 }
 
-/// Runs a batch. `step` is the single command; it answers the object's id, version and view.
+/// Runs a batch. `step` is the single command; it answers the object's id, version and view. Items are worked on in the order of
+/// their ids, whatever their order in the request, so that two batches with the same objects wait for each other and do not
+/// lock each other out; the results stand in the order of the request.
 pub async fn run<I>(
     tx: &mut Tx,
     mode: BatchMode,
     items: Vec<I>,
+    id_of: impl Fn(&I) -> Uuid,
     step: impl AsyncFn(&mut Tx, I) -> ApiResult<(Uuid, i32, Value)>,
 ) -> ApiResult<Reply> {
-    let mut results = Vec::with_capacity(items.len());
-    for (index, item) in items.into_iter().enumerate() {
+    let mut numbered: Vec<(usize, I)> = items.into_iter().enumerate().collect();
+    numbered.sort_by_key(|(_, item)| id_of(item));
+    let mut results = Vec::with_capacity(numbered.len());
+    for (index, item) in numbered {
         let done = match mode {
             BatchMode::Atomic => Ok(step(tx, item).await.map_err(|error| error.with("index", index.into()))?),
             BatchMode::BestEffort => tx.part(async |tx| step(tx, item).await).await,
@@ -77,6 +82,7 @@ pub async fn run<I>(
             Err(error) => refused(tx, index, &error),
         });
     }
+    results.sort_by_key(|result| result.index);
     // A batch of which every item was refused changed nothing; it asked for permission item by item all the same.
     tx.settle_batch();
     match mode {

@@ -66,8 +66,10 @@ pub struct Passed {
     pub caller: Option<Arc<Caller>>,
     /// Checked parameters by name.
     pub parameters: Map<String, Value>,
-    /// The body as it came.
+    /// The body as it came, for the idempotency fingerprint.
     pub body: Bytes,
+    /// The same, read; null where the operation takes none.
+    pub json: Value,
     /// Rules that the body breaks.
     pub faults: Vec<FieldError>,
     /// Path and query as they came, for the idempotency fingerprint.
@@ -97,7 +99,7 @@ impl Call {
         Self(Rc::new(passed))
     }
 
-    /// A pipelined connection; use it as `&mut &*connection`.
+    /// A pipelined connection; use it as `&connection`.
     pub async fn connection(&self) -> ApiResult<Rc<AsyncPgConnection>> {
         self.reader.connection().await
     }
@@ -136,7 +138,16 @@ impl Call {
         if !self.faults.is_empty() {
             return Err(ApiError::invalid(self.faults.clone()));
         }
-        parse(&self.body)
+        serde_path_to_error::deserialize(&self.json).map_err(|fault| {
+            let pointer: String = fault.path().iter().map(pointer_step).collect();
+            let text = fault.inner().to_string();
+            ApiError::from(Code::InvalidBody).at(FieldError::at(pointer, "invalid", format!("无法读取：{text}"), text))
+        })
+    }
+
+    /// One field of the body, before its rules are checked; none where it is absent or has another shape.
+    pub fn field<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        T::deserialize(self.json.get(name)?).ok()
     }
 
     fn parameter_set<T: DeserializeOwned>(&self) -> ApiResult<T> {
@@ -145,14 +156,11 @@ impl Call {
     }
 }
 
-/// Parses a body that has passed the document; what is left to find are duplicate keys.
-pub fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
-    let mut json = serde_json::Deserializer::from_slice(if body.is_empty() { b"null" } else { body });
-    serde_path_to_error::deserialize(&mut json).map_err(|fault| {
-        let pointer: String = fault.path().iter().map(|segment| format!("/{segment}")).collect();
-        let text = fault.inner().to_string();
-        ApiError::from(Code::InvalidBody).at(FieldError::at(pointer, "invalid", format!("无法读取：{text}"), text))
-    })
+fn pointer_step(segment: &serde_path_to_error::Segment) -> String {
+    match segment {
+        serde_path_to_error::Segment::Seq { index } => format!("/{index}"),
+        other => format!("/{other}"),
+    }
 }
 
 impl FromRequest for Call {

@@ -23,7 +23,8 @@ use super::reply::Reply;
 use crate::access::{Need, Permission, Scope};
 use crate::app::App;
 use crate::audit::{self, Actor, Change};
-use crate::db::schema::{idempotency_keys, organization_tree};
+use crate::db::schema::idempotency_keys;
+use crate::db::scope::covers;
 use crate::ids::OrganizationId;
 use crate::vault::{Purpose, sha256};
 
@@ -216,7 +217,7 @@ impl Tx {
     async fn require_permission(&mut self, permission: Permission, place: OrganizationId) -> ApiResult<()> {
         self.asked = true;
         let scope = self.call.scope_for(permission);
-        if scope.is_empty() || !covers(&mut self.conn, &scope, place).await? {
+        if !covers(&self.conn, &scope, place).await? {
             return Err(Code::PermissionDenied.into());
         }
         self.places.push(place);
@@ -228,12 +229,20 @@ impl Tx {
         self.asked = true;
     }
 
-    /// The caller holds the operation's permission somewhere, or 403: for creates, before the body is looked at.
+    /// The caller holds the operation's permission somewhere, or 403: for batches, before their items are looked at.
     pub fn require_somewhere(&self) -> ApiResult<()> {
         match self.call.operation.need {
             Need::Holds(permission) if self.call.scope_for(permission).is_empty() => Err(Code::PermissionDenied.into()),
             _ => Ok(()),
         }
+    }
+
+    /// For creates, before the rules of the body: at the organization that this field of the body names the caller holds the
+    /// operation's permission, or 403. One that does not exist for her is a fault of the body, which the handler tells.
+    pub async fn require_at(&mut self, field: &str) -> ApiResult<()> {
+        self.require_somewhere()?;
+        let Some(place) = self.call.field::<OrganizationId>(field) else { return Ok(()) };
+        if covers(&self.conn, &self.scope(), place).await? { self.require(place).await } else { Ok(()) }
     }
 
     /// Something in memory to bring up to date when the transaction has committed, such as the cache of tokens.
@@ -333,7 +342,7 @@ impl Tx {
         }
         if let Some(permission) = Permission::named(&stored.permission) {
             for place in stored.places {
-                if !covers(&mut self.conn, &self.call.scope_for(permission.reads()), place).await? {
+                if !covers(&self.conn, &self.call.scope_for(permission.reads()), place).await? {
                     return Err(Code::NotFound.into());
                 }
                 self.require_permission(permission, place).await?;
@@ -363,15 +372,6 @@ impl Tx {
         diesel::insert_into(idempotency_keys::table).values(stored).execute(&mut *self.conn).await?;
         Ok(())
     }
-}
-
-/// Whether an organization lies in a scope today.
-pub async fn covers(conn: &mut AsyncPgConnection, scope: &Scope, place: OrganizationId) -> QueryResult<bool> {
-    let above = organization_tree::table
-        .filter(organization_tree::descendant_id.eq(place))
-        .filter(organization_tree::ancestor_id.eq_any(scope.places()))
-        .filter(organization_tree::to_on.is_null());
-    diesel::select(diesel::dsl::exists(above)).get_result(conn).await
 }
 
 /// Forgets stored replies that have expired; a timetable job calls it. Returns how many.

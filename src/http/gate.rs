@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::call::{Call, Passed};
 use super::document::{Operation, Route, document};
+use super::json::Strict;
 use super::problem::{ApiError, ApiResult, Code, FieldError, Language, Place};
 use super::rate::{Allowance, Counted};
 use crate::access::Need;
@@ -229,7 +230,7 @@ async fn admit_route(
     let read = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let parameters = document().read_parameters(operation, &path, request.query_string(), read)?;
     let body = if operation.takes_body { read_body(request, app.config.body_limit).await? } else { Bytes::new() };
-    let faults = if operation.takes_body { check_body(operation, &body)? } else { vec![] };
+    let (json, faults) = if operation.takes_body { check_body(operation, &body)? } else { (Value::Null, vec![]) };
     // 400: a missing key
     if operation.needs_key && !parameters.contains_key("Idempotency-Key") {
         return Err(missing_header(Code::IdempotencyKeyRequired, "Idempotency-Key"));
@@ -246,6 +247,7 @@ async fn admit_route(
         caller,
         parameters,
         body,
+        json,
         faults,
         target: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
         language: asked.language,
@@ -325,18 +327,22 @@ async fn read_body(request: &mut ServiceRequest, limit: usize) -> ApiResult<Byte
     tokio::time::timeout(BODY_DEADLINE, read).await.map_err(|_| ApiError::from(Code::RequestTimeout))?
 }
 
-/// Syntax, depth and shape of a body; the broken rules are returned, to be told at their own moment.
-fn check_body(operation: &Operation, body: &[u8]) -> ApiResult<Vec<FieldError>> {
-    let malformed = |text: String| {
-        ApiError::from(Code::MalformedJson).at(FieldError::at("", "malformed_json", format!("不是有效的 JSON：{text}"), text))
+/// Reads a body and checks its syntax, depth and shape; the broken rules are returned, to be told at their own moment.
+fn check_body(operation: &Operation, body: &[u8]) -> ApiResult<(Value, Vec<FieldError>)> {
+    let refused = |code: Code, rule: &'static str, text: String| {
+        ApiError::from(code).at(FieldError::at("", rule, format!("不是有效的 JSON：{text}"), text))
     };
     if depth(body) > MAX_DEPTH {
-        return Err(malformed(format!("nested deeper than {MAX_DEPTH}")));
+        return Err(refused(Code::MalformedJson, "malformed_json", format!("nested deeper than {MAX_DEPTH}")));
     }
-    let value: Value = serde_json::from_slice(body).map_err(|fault| malformed(fault.to_string()))?;
-    let mut faults = document().check_body(operation, &value)?;
-    find_nul(&value, "", &mut faults);
-    Ok(faults)
+    let Strict(json) = serde_json::from_slice(body).map_err(|fault| {
+        let (code, rule) =
+            if fault.is_data() { (Code::InvalidBody, "repeated_name") } else { (Code::MalformedJson, "malformed_json") };
+        refused(code, rule, fault.to_string())
+    })?;
+    let mut faults = document().check_body(operation, &json)?;
+    find_nul(&json, "", &mut faults);
+    Ok((json, faults))
 }
 
 /// Greatest nesting of brackets outside strings.

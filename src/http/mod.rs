@@ -6,6 +6,7 @@ pub mod command;
 pub mod document;
 pub mod gate;
 pub mod health;
+pub mod json;
 pub mod metrics;
 pub mod openapi;
 pub mod page;
@@ -17,6 +18,6 @@ pub mod swagger;
 
 pub use call::{Call, Caller, Path, Query};
 pub use command::{Command, CommandHeaders, KeyHeader, Tx, VersionHeader};
-pub use page::{Page, PageRequest};
+pub use page::PageRequest;
 pub use problem::{ApiError, ApiResult, Bilingual, Code, FieldError, Language};
 pub use reply::Reply;

@@ -151,6 +151,12 @@ fn finish_operation(path: &str, operation: &mut Value) {
         statuses.extend([408, 413, 415, 422]);
     }
     let responses = operation["responses"].as_object_mut().expect("every operation has responses");
+    // A refusal that a handler declares without a body of its own is told as all of its kind are.
+    responses.retain(|status, response| {
+        let refusal = status.parse::<u16>().ok().filter(|status| *status >= 400 && response.get("content").is_none());
+        statuses.extend(refusal);
+        refusal.is_none()
+    });
     for (status, response) in responses.iter_mut() {
         let mut more = Vec::new();
         if status == "201" {
@@ -196,6 +202,15 @@ fn finish_parameter(parameter: &mut Value) {
         parameter["explode"] = json!(false);
     }
     bound(&mut parameter["schema"]);
+    // Swagger UI fills in the example of a parameter: that of an optional filter would narrow every list to nothing. In the
+    // schema it is only shown.
+    let optional_filter = parameter["in"] == "query" && parameter["required"] != true;
+    if let Some(example) =
+        parameter.as_object_mut().filter(|_| optional_filter).and_then(|members| members.shift_remove("example"))
+        && parameter["schema"].get("$ref").is_none()
+    {
+        parameter["schema"]["examples"] = json!([example]);
+    }
 }
 
 /// Every text and every number has bounds; what a format implies is filled in here.

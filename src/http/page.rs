@@ -1,14 +1,19 @@
 //! Keyset pages: `limit`, an opaque signed `cursor` tied to the filters, `{items, next_cursor, has_more, total}`.
 
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::call::Call;
 use super::problem::{ApiError, ApiResult, Code};
+use super::reply::Reply;
 use crate::vault::{Purpose, sha256};
 
 /// Totals are counted up to here.
@@ -16,49 +21,61 @@ pub const TOTAL_CAP: i64 = 10_000;
 /// Bytes of the signature in a cursor.
 const SIGNATURE: usize = 16;
 
-/// A list's filters, with the fields that every list has.
-pub trait ListQuery: Serialize {
-    /// `limit`, 20 where it is not given.
-    fn limit(&self) -> Option<i64>;
-    /// `cursor`
-    fn cursor(&self) -> Option<&str>;
-}
-
-/// Marks a field of a list's query that is no filter, so that cursors do not depend on it. (utoipa leaves a field out of the
-/// document that is `skip_serializing`.)
-pub fn no_filter<T>(_: &Option<T>) -> bool {
-    true
-}
-
-/// Declares the query type of a list: its own filters and what every list takes.
+/// Declares the filters of a list: query parameters of which none is required. Its counts take the same.
 #[macro_export]
-macro_rules! list_query {
+macro_rules! filters {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $kind:ty,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize, utoipa::IntoParams)]
+        #[derive(Debug, Clone, Default, serde::Deserialize, utoipa::IntoParams)]
         #[into_params(parameter_in = Query)]
         #[serde(default)]
         pub struct $name {
             $($(#[$fdoc])* pub $field: Option<$kind>,)*
-            /// Items per page, 20 unless told.
-            #[param(minimum = 1, maximum = 100)]
-            #[serde(skip_serializing_if = "crate::http::page::no_filter")]
-            pub limit: Option<i64>,
-            /// `next_cursor` of the page before.
-            #[param(max_length = 512, pattern = "^[A-Za-z0-9_-]+$")]
-            #[serde(skip_serializing_if = "crate::http::page::no_filter")]
-            pub cursor: Option<String>,
-        }
-
-        impl $crate::http::page::ListQuery for $name {
-            fn limit(&self) -> Option<i64> {
-                self.limit
-            }
-            fn cursor(&self) -> Option<&str> {
-                self.cursor.as_deref()
-            }
         }
     };
+}
+
+/// What every list takes beside its filters.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code)]
+pub struct Paging {
+    /// Items per page, 20 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    #[param(max_length = 512, pattern = "^[A-Za-z0-9_-]+$")]
+    cursor: Option<String>,
+    /// Also count how many there are in all.
+    include_total: Option<bool>,
+}
+
+/// What lists take whose items have an id and an instant of their last change.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code)]
+pub struct Sorting {
+    /// Order of the list.
+    #[param(inline)]
+    sort: Option<Sort>,
+}
+
+/// Order of a list. Ids are made in the order of time: a list of instants that never change is ordered by them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub enum Sort {
+    /// By id, which is by creation.
+    #[default]
+    #[serde(rename = "id", alias = "at")]
+    Id,
+    /// By id, newest first.
+    #[serde(rename = "-id", alias = "-at")]
+    IdDescending,
+    /// By last change, oldest first: for clients that follow changes.
+    #[serde(rename = "updated_at")]
+    UpdatedAt,
+    /// By last change, newest first.
+    #[serde(rename = "-updated_at")]
+    UpdatedAtDescending,
 }
 
 /// Where a page starts: after the last item of the page before.
@@ -86,28 +103,73 @@ impl Position {
         Self { at: Some(at), ..Self::id(id) }
     }
 
-    /// In an order by a unique code or number.
+    /// In an order by a unique code.
     pub fn code(code: impl Into<String>) -> Self {
         Self { code: Some(code.into()), ..Self::id(Uuid::nil()) }
     }
+
+    /// In an order by a unique number.
+    pub fn number(number: i32) -> Self {
+        Self::code(number.to_string())
+    }
 }
 
-/// A page that was asked for, checked.
+/// A page that was asked for, checked. Handlers of lists take it as an argument.
 pub struct PageRequest {
     /// Items per page.
     pub limit: i64,
     /// Where it starts; none: at the beginning.
     pub after: Option<Position>,
+    /// Its order, in lists that have [`Sorting`].
+    pub sort: Sort,
+    /// Whether the total was asked for.
+    pub with_total: bool,
+    call: Call,
     filters: Vec<u8>,
 }
 
+/// What a store has read of a list: the rows of a page, one more where there is another page, and the total.
+pub struct Listed<R> {
+    /// The rows.
+    pub rows: Vec<R>,
+    /// How many there are in all, counted up to one beyond the cap; none: nobody asked.
+    pub total: Option<i64>,
+}
+
+impl FromRequest for PageRequest {
+    type Error = ApiError;
+    type Future = Ready<ApiResult<Self>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(Call::from_request(request, payload).into_inner().and_then(Self::of))
+    }
+}
+
 impl PageRequest {
-    /// Reads `limit` and `cursor`; a cursor of other filters is refused.
-    pub fn of(call: &Call, query: &impl ListQuery) -> ApiResult<Self> {
-        let filters = serde_json::to_vec(query).map_err(ApiError::internal)?;
+    /// A cursor of another list, of other filters or of another order is refused.
+    fn of(call: Call) -> ApiResult<Self> {
+        let mut filters = call.parameters.clone();
+        let mut taken = |name: &str| filters.shift_remove(name).unwrap_or_default();
+        let (limit, cursor, with_total) = (taken("limit"), taken("cursor"), taken("include_total"));
+        let sort = filters.get("sort").cloned().and_then(|sort| serde_json::from_value(sort).ok()).unwrap_or_default();
+        filters.sort_keys();
+        let filters = serde_json::to_vec(&filters).map_err(ApiError::internal)?;
         let filters = sha256(&[call.target.split('?').next().unwrap_or_default().as_bytes(), b"?", &filters].concat());
-        let after = query.cursor().map(|cursor| open(call, cursor, &filters)).transpose()?;
-        Ok(Self { limit: query.limit().unwrap_or(20), after, filters })
+        let after = cursor.as_str().map(|cursor| open(&call, cursor, &filters)).transpose()?;
+        Ok(Self {
+            limit: limit.as_i64().unwrap_or(20),
+            after,
+            sort,
+            with_total: with_total.as_bool().unwrap_or(false),
+            call,
+            filters,
+        })
+    }
+
+    /// The newest first, in lists of which that is the order unless another was asked for.
+    pub fn newest_first(self) -> Self {
+        let asked = self.call.parameters.contains_key("sort");
+        Self { sort: if asked { self.sort } else { Sort::IdDescending }, ..self }
     }
 
     /// How many rows to read: one more than the page shows tells whether there is another.
@@ -115,43 +177,58 @@ impl PageRequest {
         self.limit + 1
     }
 
-    /// Makes the page of the rows that were read.
-    pub fn page<R, V>(
+    /// The key after which the page starts: an instant and an id. The first page starts before everything, so that all pages
+    /// are one prepared statement.
+    pub fn start(&self) -> (DateTime<Utc>, Uuid) {
+        let end_of_time = DateTime::from_timestamp(253_402_300_799, 0).unwrap_or_default();
+        let descending = matches!(self.sort, Sort::IdDescending | Sort::UpdatedAtDescending);
+        let first = if descending { (end_of_time, Uuid::max()) } else { (DateTime::UNIX_EPOCH, Uuid::nil()) };
+        self.after.as_ref().map_or(first, |after| (after.at.unwrap_or(first.0), after.id))
+    }
+
+    /// The code after which the page starts, in lists ordered by a code.
+    pub fn after_code(&self) -> String {
+        self.after.as_ref().and_then(|after| after.code.clone()).unwrap_or_default()
+    }
+
+    /// The number after which the page starts, in lists ordered by a number.
+    pub fn after_number(&self) -> i32 {
+        self.after_code().parse().unwrap_or(i32::MIN)
+    }
+
+    /// Where an item stands in the order of the page.
+    pub fn position(&self, id: impl Into<Uuid>, updated_at: DateTime<Utc>) -> Position {
+        match self.sort {
+            Sort::Id | Sort::IdDescending => Position::id(id),
+            Sort::UpdatedAt | Sort::UpdatedAtDescending => Position::at(updated_at, id),
+        }
+    }
+
+    /// The answer: the page of what was read.
+    pub fn reply<R, V: Serialize>(
         &self,
-        call: &Call,
-        mut rows: Vec<R>,
+        listed: Listed<R>,
         position: impl Fn(&R) -> Position,
         view: impl FnMut(R) -> V,
-    ) -> Page<V> {
+    ) -> ApiResult<Reply> {
+        let Listed { mut rows, total } = listed;
         let has_more = rows.len() as i64 > self.limit;
         rows.truncate(self.limit as usize);
-        let next_cursor = rows.last().filter(|_| has_more).map(|last| seal(call, &position(last), &self.filters));
-        Page { items: rows.into_iter().map(view).collect(), next_cursor, has_more, total: None }
-    }
-}
-
-/// One page of a list.
-#[derive(Debug, Serialize)]
-pub struct Page<V> {
-    /// The items.
-    pub items: Vec<V>,
-    /// Cursor of the next page; null at the end.
-    pub next_cursor: Option<String>,
-    /// Whether there is another page.
-    pub has_more: bool,
-    /// How many there are in all, where `include_total=true` asked.
-    pub total: Option<Total>,
-}
-
-impl<V> Page<V> {
-    /// Adds the total, counted up to one beyond the cap.
-    pub fn with_total(self, counted: Option<i64>) -> Self {
-        let total = counted.map(|counted| Total {
+        let next_cursor = rows.last().filter(|_| has_more).map(|last| seal(&self.call, &position(last), &self.filters));
+        let total = total.map(|counted| Total {
             value: counted.min(TOTAL_CAP),
             relation: if counted > TOTAL_CAP { TotalRelation::Gte } else { TotalRelation::Eq },
         });
-        Self { total, ..self }
+        Reply::plain(&Page { items: rows.into_iter().map(view).collect(), next_cursor, has_more, total })
     }
+}
+
+#[derive(Serialize)]
+struct Page<V> {
+    items: Vec<V>,
+    next_cursor: Option<String>,
+    has_more: bool,
+    total: Option<Total>,
 }
 
 /// How many there are in all.
@@ -219,11 +296,15 @@ pub struct Count {
 }
 
 impl Counts {
-    /// Makes the answer of counted rows.
-    pub fn of(by: &str, rows: Vec<(Option<String>, i64)>) -> Self {
-        Self { by: by.to_owned(), counts: rows.into_iter().map(|(key, count)| Count { key, count }).collect() }
+    /// The answer of counted rows.
+    pub fn reply(by: impl std::fmt::Display, rows: Vec<Counted>) -> ApiResult<Reply> {
+        let counts = rows.into_iter().map(|(key, count)| Count { key, count }).collect();
+        Reply::plain(&Self { by: by.to_string(), counts })
     }
 }
+
+/// A value, none where it is not set, and how many items have it.
+pub type Counted = (Option<String>, i64);
 
 fn seal(call: &Call, position: &Position, filters: &[u8]) -> String {
     let payload = serde_json::to_vec(position).unwrap_or_default();

@@ -1,15 +1,18 @@
-// Starts Swagger UI. Three comforts on top of it: the login operation fills the token, every Execute sends a fresh
+// Starts Swagger UI. Three comforts on top of it: signing in, refreshing and stepping up fill the token, every Execute sends a fresh
 // Idempotency-Key, and If-Match is the last ETag seen for the object. A header the user typed herself is left alone.
 window.onload = () => {
   const EXAMPLE_KEY = "try-it-out";
   const EXAMPLE_VERSION = '"1"';
   const etags = new Map();
 
-  // The address of the object a request is about: an action belongs to the object before it.
+  const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+  const SIGNS_IN = ["/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/auth/step-up"];
+
+  // The address of the object a request is about, up to and with its last id: an action belongs to the object before it.
   const objectOf = (url) => {
-    const path = new URL(url, window.location.href).pathname;
-    const known = [...etags.keys()].find((key) => path === key || path.startsWith(key + "/"));
-    return known ?? path;
+    const parts = new URL(url, window.location.href).pathname.split("/");
+    const last = parts.findLastIndex((part) => ID.test(part));
+    return last < 0 ? parts.join("/") : parts.slice(0, last + 1).join("/");
   };
 
   const header = (headers, name) => Object.keys(headers).find((key) => key.toLowerCase() === name);
@@ -41,7 +44,7 @@ window.onload = () => {
       const path = new URL(response.url, window.location.href).pathname;
       const etag = response.headers?.etag;
       if (etag) etags.set(response.headers.location ?? objectOf(path), etag);
-      if (path === "/api/v1/auth/login" && response.ok) {
+      if (SIGNS_IN.includes(path) && response.ok) {
         const token = (response.body ?? JSON.parse(response.text)).access_token;
         window.ui.preauthorizeApiKey("bearer", token);
       }

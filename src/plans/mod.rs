@@ -19,6 +19,7 @@ pub use rules::{
 pub fn routes(services: &mut ServiceConfig) {
     services
         .service(api::list_plans)
+        .service(api::count_plans)
         .service(api::get_plan)
         .service(api::list_plan_tasks)
         .service(api::get_task)

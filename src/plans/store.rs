@@ -3,21 +3,25 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::dsl::exists;
+use diesel::dsl::{Eq, InnerJoinQuerySource, LeftJoinQuerySource, Nullable, exists};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 
-use super::api::{PlanQuery, TaskQuery};
+use super::api::{PlanFilter, PlansBy, TaskFilter};
 use super::rules::{
     Comparator, IndicatorFrequency, IndicatorSource, PlanKind, PlanStatus, RecordKind, TaskFrequency, TaskPart, ValueKind,
 };
 use crate::access::Scope;
+use crate::db::contains;
+use crate::db::page::{Condition, all_of};
 use crate::db::schema::{indicators, organization_tree, organizations, plans, task_organizations, tasks};
-use crate::http::page::PageRequest;
+use crate::db::scope::below;
+use crate::http::page::{Counted, Listed, PageRequest};
 use crate::ids::{IndicatorId, OrganizationId, PlanId, TaskId};
 use crate::organizations::{OrganizationKind, OrganizationLevel};
+use crate::{count_by, load_page, when};
 
 /// A plan and whose it is.
 #[derive(Queryable, Selectable)]
@@ -141,225 +145,178 @@ fn visible_to<'a>(scope: &'a Scope) -> _ {
     exists(own).or(plans::status.eq_any(readable).and(exists(from_above)))
 }
 
-/// The filters of a list of plans, for its page and its total.
-macro_rules! filter_plans {
-    ($rows:ident, $query:expr) => {
-        if let Some(status) = &$query.status {
-            $rows = $rows.filter(plans::status.eq_any(status));
-        }
-        if let Some(kind) = &$query.kind {
-            $rows = $rows.filter(plans::kind.eq_any(kind));
-        }
-        if let Some(year) = $query.year {
-            $rows = $rows.filter(plans::year.eq(year));
-        }
-        if let Some(id) = $query.organization_id {
-            $rows = $rows.filter(plans::organization_id.eq(id));
-        }
-        if let Some(top) = $query.within {
-            let below = organization_tree::table
-                .filter(organization_tree::ancestor_id.eq(top))
-                .filter(organization_tree::descendant_id.eq(plans::organization_id))
-                .filter(organization_tree::to_on.is_null());
-            $rows = $rows.filter(exists(below));
-        }
-        if let Some(q) = &$query.q {
-            $rows = $rows.filter(plans::title.ilike(contains(q)).or(plans::document_number.ilike(contains(q)).assume_not_null()));
-        }
-        if let Some(from) = $query.updated_at_gte {
-            $rows = $rows.filter(plans::updated_at.ge(from));
-        }
-        if let Some(until) = $query.updated_at_lt {
-            $rows = $rows.filter(plans::updated_at.lt(until));
-        }
-    };
+type PlanSource = InnerJoinQuerySource<plans::table, organizations::table, Eq<organizations::id, plans::organization_id>>;
+
+fn matching_plans<'a>(scope: &'a Scope, filter: &'a PlanFilter) -> Condition<'a, PlanSource> {
+    let mut all: Vec<Condition<'a, PlanSource>> = vec![Box::new(visible_to(scope).nullable())];
+    when!(all,
+        filter.status, |statuses| plans::status.eq_any(statuses);
+        filter.kind, |kinds| plans::kind.eq_any(kinds);
+        filter.year, |year| plans::year.eq(year);
+        filter.organization_id, |id| plans::organization_id.eq(id);
+        filter.within, |top| plans::organization_id.eq_any(below(&[*top]));
+        filter.q, |q| plans::title.ilike(contains(q)).or(plans::document_number.ilike(contains(q)).assume_not_null());
+        filter.created_at_gte, |from| plans::created_at.ge(from);
+        filter.created_at_lt, |before| plans::created_at.lt(before);
+        filter.updated_at_gte, |from| plans::updated_at.ge(from);
+        filter.updated_at_lt, |before| plans::updated_at.lt(before);
+    );
+    all_of(all)
 }
 
-/// One page of plans, ordered by id.
+/// One page of plans.
 pub async fn list_plans(
-    conn: &mut &AsyncPgConnection,
+    conn: &AsyncPgConnection,
     scope: &Scope,
-    query: &PlanQuery,
+    filter: &PlanFilter,
     page: &PageRequest,
-) -> QueryResult<Vec<PlanRow>> {
-    let mut rows = plans::table
-        .inner_join(organizations::table.on(organizations::id.eq(plans::organization_id)))
-        .filter(visible_to(scope))
-        .select(PlanRow::as_select())
-        .order(plans::id)
-        .limit(page.rows())
-        .into_boxed();
-    filter_plans!(rows, query);
-    if let Some(after) = &page.after {
-        rows = rows.filter(plans::id.gt(after.id));
-    }
-    rows.load(conn).await
+) -> QueryResult<Listed<PlanRow>> {
+    let rows = || {
+        plans::table
+            .inner_join(organizations::table.on(organizations::id.eq(plans::organization_id)))
+            .filter(matching_plans(scope, filter))
+    };
+    load_page!(conn, page, rows(), PlanRow::as_select(), by(plans::id, plans::updated_at))
 }
 
-/// How many plans a list holds.
-pub async fn count_plans(conn: &mut &AsyncPgConnection, scope: &Scope, query: &PlanQuery) -> QueryResult<i64> {
-    let mut rows = plans::table.filter(visible_to(scope)).select(diesel::dsl::count_star()).into_boxed();
-    filter_plans!(rows, query);
-    rows.first(conn).await
+/// How many plans of each kind, state or year.
+pub async fn count_plans(
+    mut conn: &AsyncPgConnection,
+    scope: &Scope,
+    filter: &PlanFilter,
+    by: PlansBy,
+) -> QueryResult<Vec<Counted>> {
+    let rows = plans::table
+        .inner_join(organizations::table.on(organizations::id.eq(plans::organization_id)))
+        .filter(matching_plans(scope, filter));
+    match by {
+        PlansBy::Status => count_by!(conn, rows, plans::status),
+        PlansBy::Kind => count_by!(conn, rows, plans::kind),
+        PlansBy::Year => count_by!(conn, rows, plans::year, i16),
+        PlansBy::OrganizationId => count_by!(conn, rows, plans::organization_id, OrganizationId),
+    }
 }
 
 /// One plan.
-pub async fn find_plan(conn: &mut &AsyncPgConnection, scope: &Scope, id: PlanId) -> QueryResult<PlanRow> {
+pub async fn find_plan(mut conn: &AsyncPgConnection, scope: &Scope, id: PlanId) -> QueryResult<PlanRow> {
     plans::table
         .inner_join(organizations::table.on(organizations::id.eq(plans::organization_id)))
         .filter(plans::id.eq(id))
         .filter(visible_to(scope))
         .select(PlanRow::as_select())
-        .first(conn)
+        .first(&mut conn)
         .await
 }
 
 /// Whether a plan exists for a scope, or `NotFound`.
-pub async fn see_plan(conn: &mut &AsyncPgConnection, scope: &Scope, id: PlanId) -> QueryResult<PlanId> {
-    plans::table.filter(plans::id.eq(id)).filter(visible_to(scope)).select(plans::id).first(conn).await
+pub async fn see_plan(mut conn: &AsyncPgConnection, scope: &Scope, id: PlanId) -> QueryResult<PlanId> {
+    plans::table.filter(plans::id.eq(id)).filter(visible_to(scope)).select(plans::id).first(&mut conn).await
 }
 
 /// The work points of a plan with the number of their tasks, in order.
-pub async fn outline(conn: &mut &AsyncPgConnection, id: PlanId) -> QueryResult<Vec<OutlineRow>> {
+pub async fn outline(mut conn: &AsyncPgConnection, id: PlanId) -> QueryResult<Vec<OutlineRow>> {
     let points = (tasks::chapter_number, tasks::chapter, tasks::point_number, tasks::point);
     tasks::table
         .filter(tasks::plan_id.eq(id))
         .group_by(points)
         .select((tasks::chapter_number, tasks::chapter, tasks::point_number, tasks::point, diesel::dsl::count_star()))
         .order((tasks::chapter_number, tasks::point_number))
-        .load(conn)
+        .load(&mut conn)
         .await
 }
 
-/// The filters of a list of tasks, for its page and its total.
-macro_rules! filter_tasks {
-    ($rows:ident, $query:expr) => {
-        if let Some(chapter) = $query.chapter {
-            $rows = $rows.filter(tasks::chapter_number.eq(chapter));
-        }
-        if let Some(point) = $query.point {
-            $rows = $rows.filter(tasks::point_number.eq(point));
-        }
-        if let Some(q) = &$query.q {
-            $rows = $rows.filter(tasks::title.ilike(contains(q)).or(tasks::number.eq(q)));
-        }
-        if let Some(lead) = $query.lead_organization_id {
-            $rows = $rows.filter(tasks::lead_organization_id.eq(lead));
-        }
-        if let Some(kinds) = &$query.lead_organization_kind {
-            $rows = $rows.filter(tasks::lead_organization_kind.eq_any(kinds));
-        }
-        if let Some(frequency) = &$query.frequency {
-            $rows = $rows.filter(tasks::frequency.eq_any(frequency));
-        }
-        if let Some(from) = $query.due_on_gte {
-            $rows = $rows.filter(tasks::due_on.ge(from));
-        }
-        if let Some(until) = $query.due_on_lt {
-            $rows = $rows.filter(tasks::due_on.lt(until));
-        }
-    };
+type TaskSource =
+    LeftJoinQuerySource<tasks::table, organizations::table, Eq<Nullable<organizations::id>, tasks::lead_organization_id>>;
+
+fn matching_tasks<'a>(plan_id: PlanId, filter: &'a TaskFilter) -> Condition<'a, TaskSource> {
+    let mut all: Vec<Condition<'a, TaskSource>> = vec![Box::new(tasks::plan_id.eq(plan_id).nullable())];
+    when!(all,
+        filter.chapter, |chapter| tasks::chapter_number.eq(chapter);
+        filter.point, |point| tasks::point_number.eq(point);
+        filter.q, |q| tasks::title.ilike(contains(q)).or(tasks::number.eq(q));
+        filter.lead_organization_id, |lead| tasks::lead_organization_id.eq(lead);
+        filter.lead_organization_kind, |kinds| tasks::lead_organization_kind.eq_any(kinds);
+        filter.frequency, |frequencies| tasks::frequency.eq_any(frequencies);
+        filter.due_on_gte, |from| tasks::due_on.ge(from);
+        filter.due_on_lt, |before| tasks::due_on.lt(before);
+    );
+    all_of(all)
 }
 
 /// One page of the tasks of a plan, in the plan's order.
 pub async fn list_tasks(
-    conn: &mut &AsyncPgConnection,
+    conn: &AsyncPgConnection,
     plan_id: PlanId,
-    query: &TaskQuery,
+    filter: &TaskFilter,
     page: &PageRequest,
-) -> QueryResult<Vec<TaskRow>> {
-    let mut rows = tasks::table
-        .left_join(organizations::table.on(organizations::id.nullable().eq(tasks::lead_organization_id)))
-        .filter(tasks::plan_id.eq(plan_id))
-        .select(TaskRow::as_select())
-        .order(tasks::position)
-        .limit(page.rows())
-        .into_boxed();
-    filter_tasks!(rows, query);
-    if let Some(position) = page.after.as_ref().and_then(|after| after.code.as_ref()?.parse::<i32>().ok()) {
-        rows = rows.filter(tasks::position.gt(position));
-    }
-    rows.load(conn).await
-}
-
-/// How many tasks a list holds.
-pub async fn count_tasks(conn: &mut &AsyncPgConnection, plan_id: PlanId, query: &TaskQuery) -> QueryResult<i64> {
-    let mut rows = tasks::table.filter(tasks::plan_id.eq(plan_id)).select(diesel::dsl::count_star()).into_boxed();
-    filter_tasks!(rows, query);
-    rows.first(conn).await
+) -> QueryResult<Listed<TaskRow>> {
+    let rows = || {
+        tasks::table
+            .left_join(organizations::table.on(organizations::id.nullable().eq(tasks::lead_organization_id)))
+            .filter(matching_tasks(plan_id, filter))
+    };
+    load_page!(conn, page, rows(), TaskRow::as_select(), by position > page.after_number(), tasks::position)
 }
 
 /// One task.
-pub async fn find_task(conn: &mut &AsyncPgConnection, scope: &Scope, id: TaskId) -> QueryResult<TaskRow> {
+pub async fn find_task(mut conn: &AsyncPgConnection, scope: &Scope, id: TaskId) -> QueryResult<TaskRow> {
     tasks::table
         .inner_join(plans::table.on(plans::id.eq(tasks::plan_id)))
         .left_join(organizations::table.on(organizations::id.nullable().eq(tasks::lead_organization_id)))
         .filter(tasks::id.eq(id))
         .filter(visible_to(scope))
         .select(TaskRow::as_select())
-        .first(conn)
+        .first(&mut conn)
         .await
 }
 
 /// Whether a task exists for a scope, or `NotFound`.
-pub async fn see_task(conn: &mut &AsyncPgConnection, scope: &Scope, id: TaskId) -> QueryResult<TaskId> {
+pub async fn see_task(mut conn: &AsyncPgConnection, scope: &Scope, id: TaskId) -> QueryResult<TaskId> {
     tasks::table
         .inner_join(plans::table.on(plans::id.eq(tasks::plan_id)))
         .filter(tasks::id.eq(id))
         .filter(visible_to(scope))
         .select(tasks::id)
-        .first(conn)
+        .first(&mut conn)
         .await
 }
 
 /// The organizations that tasks name one by one.
-pub async fn organizations_of(conn: &mut &AsyncPgConnection, ids: &[TaskId]) -> QueryResult<Vec<TaskOrganizationRow>> {
+pub async fn organizations_of(mut conn: &AsyncPgConnection, ids: &[TaskId]) -> QueryResult<Vec<TaskOrganizationRow>> {
     task_organizations::table
         .inner_join(organizations::table.on(organizations::id.eq(task_organizations::organization_id)))
         .filter(task_organizations::task_id.eq_any(ids))
         .select(TaskOrganizationRow::as_select())
         .order((task_organizations::task_id, task_organizations::organization_id))
-        .load(conn)
+        .load(&mut conn)
         .await
 }
 
 /// How many indicators tasks have; tasks without one are not in the answer.
-pub async fn indicator_counts(conn: &mut &AsyncPgConnection, ids: &[TaskId]) -> QueryResult<Vec<(TaskId, i64)>> {
+pub async fn indicator_counts(mut conn: &AsyncPgConnection, ids: &[TaskId]) -> QueryResult<Vec<(TaskId, i64)>> {
     indicators::table
         .filter(indicators::task_id.eq_any(ids))
         .group_by(indicators::task_id)
         .select((indicators::task_id, diesel::dsl::count_star()))
-        .load(conn)
+        .load(&mut conn)
         .await
 }
 
 /// One page of the indicators of a task, in order.
-pub async fn list_indicators(
-    conn: &mut &AsyncPgConnection,
-    task_id: TaskId,
-    page: &PageRequest,
-) -> QueryResult<Vec<IndicatorRow>> {
-    let mut rows = indicators::table
-        .filter(indicators::task_id.eq(task_id))
-        .select(IndicatorRow::as_select())
-        .order(indicators::position)
-        .limit(page.rows())
-        .into_boxed();
-    if let Some(position) = page.after.as_ref().and_then(|after| after.code.as_ref()?.parse::<i32>().ok()) {
-        rows = rows.filter(indicators::position.gt(position));
-    }
-    rows.load(conn).await
+pub async fn list_indicators(conn: &AsyncPgConnection, task_id: TaskId, page: &PageRequest) -> QueryResult<Listed<IndicatorRow>> {
+    let rows = || indicators::table.filter(indicators::task_id.eq(task_id));
+    load_page!(conn, page, rows(), IndicatorRow::as_select(), by position > page.after_number(), indicators::position)
 }
 
 /// One indicator.
-pub async fn find_indicator(conn: &mut &AsyncPgConnection, scope: &Scope, id: IndicatorId) -> QueryResult<IndicatorRow> {
+pub async fn find_indicator(mut conn: &AsyncPgConnection, scope: &Scope, id: IndicatorId) -> QueryResult<IndicatorRow> {
     indicators::table
         .inner_join(tasks::table.on(tasks::id.eq(indicators::task_id)))
         .inner_join(plans::table.on(plans::id.eq(tasks::plan_id)))
         .filter(indicators::id.eq(id))
         .filter(visible_to(scope))
         .select(IndicatorRow::as_select())
-        .first(conn)
+        .first(&mut conn)
         .await
 }
 
@@ -539,9 +496,4 @@ pub async fn insert_plan(
         diesel::insert_into(indicators::table).values(part).execute(conn).await?;
     }
     Ok(())
-}
-
-/// Escapes a text for LIKE and looks for it anywhere.
-fn contains(text: &str) -> String {
-    format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
 }

@@ -8,10 +8,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::store::{self, DivisionRow};
 use super::{CalendarKind, CodeSystem, DivisionLevel};
 use crate::access::{Permission, Role};
-use crate::http::page::Position;
+use crate::http::page::{Paging, Position};
 use crate::http::{ApiResult, Call, Code, PageRequest, Path, Query, Reply};
 use crate::ids::OrganizationId;
-use crate::{list_query, page_schema};
+use crate::{filters, page_schema};
 
 /// Where to go from the base of the API.
 #[derive(Serialize, ToSchema)]
@@ -44,9 +44,9 @@ pub async fn get_api_home() -> ApiResult<Reply> {
     })
 }
 
-list_query! {
+filters! {
     /// Filters of divisions.
-    DivisionQuery {
+    DivisionFilter {
         /// Only the children of this division.
         #[param(min_length = 6, max_length = 12, pattern = "^[0-9]{6}([0-9]{3}([0-9]{3})?)?$", example = "430600")]
         parent_code: String,
@@ -116,15 +116,14 @@ impl DivisionView {
 /// Divisions in the order of their codes, each with the federation that looks after it.
 #[utoipa::path(
     tag = "reference",
-    params(DivisionQuery),
+    params(DivisionFilter, Paging),
     responses((status = OK, body = DivisionPage, description = "One page of divisions."))
 )]
 #[get("/api/v1/divisions")]
-pub async fn list_divisions(call: Call, query: Query<DivisionQuery>) -> ApiResult<Reply> {
-    let page = PageRequest::of(&call, &query.0)?;
+pub async fn list_divisions(call: Call, filter: Query<DivisionFilter>, page: PageRequest) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let rows = store::list_divisions(&mut &*conn, &query, &page).await?;
-    Reply::plain(&page.page(&call, rows, |row| Position::code(&row.code), DivisionView::of))
+    let listed = store::list_divisions(&conn, &filter, &page).await?;
+    page.reply(listed, |row| Position::code(&row.code), DivisionView::of)
 }
 
 /// Path of a division.
@@ -147,7 +146,7 @@ pub struct DivisionPath {
 #[get("/api/v1/divisions/{code}")]
 pub async fn get_division(call: Call, path: Path<DivisionPath>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    Reply::plain(&DivisionView::of(store::find_division(&mut &*conn, &path.code).await?))
+    Reply::plain(&DivisionView::of(store::find_division(&conn, &path.code).await?))
 }
 
 /// Which dictionaries.
@@ -203,7 +202,7 @@ pub struct DictionaryEntryView {
 #[get("/api/v1/dictionaries")]
 pub async fn list_dictionaries(call: Call, query: Query<DictionaryQuery>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let rows = store::dictionaries(&mut &*conn, query.names.as_deref()).await?;
+    let rows = store::dictionaries(&conn, query.names.as_deref()).await?;
     let mut dictionaries: Vec<DictionaryView> = Vec::new();
     for row in rows {
         if dictionaries.last().is_none_or(|last| last.name != row.dictionary) {
@@ -261,7 +260,7 @@ pub async fn list_working_calendar(call: Call, query: Query<CalendarQuery>) -> A
     let year = query.year.unwrap_or_else(|| call.today().year());
     let day = |month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default();
     let conn = call.connection().await?;
-    let rows = store::calendar(&mut &*conn, day(1, 1), day(12, 31)).await?;
+    let rows = store::calendar(&conn, day(1, 1), day(12, 31)).await?;
     let days = rows.into_iter().map(|row| CalendarDayView { day: row.day, kind: row.kind, name: row.name }).collect();
     Reply::plain(&CalendarView { year, days })
 }

@@ -7,7 +7,7 @@ mod store;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
-pub use store::{NewDivision, contains, set_loaded_version};
+pub use store::{NewDivision, set_loaded_version};
 
 /// Mounts the slice.
 pub fn routes(services: &mut ServiceConfig) {

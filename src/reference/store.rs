@@ -1,14 +1,18 @@
 //! Tables of the reference data.
 
 use chrono::NaiveDate;
+use diesel::dsl::{And, Eq, LeftJoinQuerySource, Nullable};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::api::DivisionQuery;
+use super::api::DivisionFilter;
 use super::{CalendarKind, CodeSystem, DivisionLevel};
+use crate::db::contains;
+use crate::db::page::{Condition, all_of};
 use crate::db::schema::{data_versions, dictionary_entries, divisions, organizations, working_calendar};
-use crate::http::page::PageRequest;
+use crate::http::page::{Listed, PageRequest};
 use crate::ids::OrganizationId;
+use crate::{load_page, when};
 
 /// A division with the federation that looks after it.
 #[derive(Queryable)]
@@ -54,54 +58,61 @@ pub struct CalendarRow {
     pub name: String,
 }
 
+type DivisionSource = LeftJoinQuerySource<
+    divisions::table,
+    organizations::table,
+    And<Eq<organizations::division_code, Nullable<divisions::code>>, Eq<organizations::status, &'static str>>,
+>;
+
+/// Divisions, each joined with its active federation.
 macro_rules! divisions_with_federation {
     () => {
-        divisions::table
-            .left_join(
-                organizations::table
-                    .on(organizations::division_code.eq(divisions::code.nullable()).and(organizations::status.eq("active"))),
-            )
-            .select((
-                divisions::code,
-                divisions::name,
-                divisions::full_name,
-                divisions::level,
-                divisions::parent_code,
-                divisions::code_system,
-                (organizations::id, organizations::name, organizations::phone).nullable(),
-            ))
+        divisions::table.left_join(
+            organizations::table
+                .on(organizations::division_code.eq(divisions::code.nullable()).and(organizations::status.eq("active"))),
+        )
     };
+}
+
+/// The columns of a [`DivisionRow`].
+#[diesel::dsl::auto_type]
+fn division_columns() -> _ {
+    (
+        divisions::code,
+        divisions::name,
+        divisions::full_name,
+        divisions::level,
+        divisions::parent_code,
+        divisions::code_system,
+        (organizations::id, organizations::name, organizations::phone).nullable(),
+    )
 }
 
 /// One page of divisions, ordered by code.
 pub async fn list_divisions(
-    conn: &mut &AsyncPgConnection,
-    query: &DivisionQuery,
+    conn: &AsyncPgConnection,
+    filter: &DivisionFilter,
     page: &PageRequest,
-) -> QueryResult<Vec<DivisionRow>> {
-    let mut rows = divisions_with_federation!().order(divisions::code).limit(page.rows()).into_boxed();
-    if let Some(parent) = &query.parent_code {
-        rows = rows.filter(divisions::parent_code.eq(parent));
-    }
-    if let Some(levels) = &query.level {
-        rows = rows.filter(divisions::level.eq_any(levels));
-    }
-    if let Some(q) = &query.q {
-        rows = rows.filter(divisions::name.like(contains(q)));
-    }
-    if let Some(after) = &page.after {
-        rows = rows.filter(divisions::code.gt(after.code.clone().unwrap_or_default()));
-    }
-    rows.load(conn).await
+) -> QueryResult<Listed<DivisionRow>> {
+    let rows = || {
+        let mut all: Vec<Condition<'_, DivisionSource>> = vec![];
+        when!(all,
+            filter.parent_code, |parent| divisions::parent_code.eq(parent);
+            filter.level, |levels| divisions::level.eq_any(levels);
+            filter.q, |q| divisions::name.like(contains(q));
+        );
+        divisions_with_federation!().filter(all_of(all))
+    };
+    load_page!(conn, page, rows(), division_columns(), by code > page.after_code(), divisions::code)
 }
 
 /// One division.
-pub async fn find_division(conn: &mut &AsyncPgConnection, code: &str) -> QueryResult<DivisionRow> {
-    divisions_with_federation!().filter(divisions::code.eq(code)).first(conn).await
+pub async fn find_division(mut conn: &AsyncPgConnection, code: &str) -> QueryResult<DivisionRow> {
+    divisions_with_federation!().filter(divisions::code.eq(code)).select(division_columns()).first(&mut conn).await
 }
 
 /// Labels of some dictionaries, or of all.
-pub async fn dictionaries(conn: &mut &AsyncPgConnection, names: Option<&[String]>) -> QueryResult<Vec<DictionaryRow>> {
+pub async fn dictionaries(mut conn: &AsyncPgConnection, names: Option<&[String]>) -> QueryResult<Vec<DictionaryRow>> {
     let mut rows = dictionary_entries::table
         .select(DictionaryRow::as_select())
         .order((dictionary_entries::dictionary, dictionary_entries::position))
@@ -109,16 +120,16 @@ pub async fn dictionaries(conn: &mut &AsyncPgConnection, names: Option<&[String]
     if let Some(names) = names {
         rows = rows.filter(dictionary_entries::dictionary.eq_any(names));
     }
-    rows.load(conn).await
+    rows.load(&mut conn).await
 }
 
 /// The special days of a year.
-pub async fn calendar(conn: &mut &AsyncPgConnection, from: NaiveDate, to: NaiveDate) -> QueryResult<Vec<CalendarRow>> {
+pub async fn calendar(mut conn: &AsyncPgConnection, from: NaiveDate, to: NaiveDate) -> QueryResult<Vec<CalendarRow>> {
     working_calendar::table
         .filter(working_calendar::day.between(from, to))
         .select(CalendarRow::as_select())
         .order(working_calendar::day)
-        .load(conn)
+        .load(&mut conn)
         .await
 }
 
@@ -180,9 +191,4 @@ pub async fn put_calendar(conn: &mut AsyncPgConnection, rows: &[CalendarRow]) ->
     ));
     diesel::query_dsl::methods::FilterDsl::filter(upsert, working_calendar::edited.eq(false)).execute(conn).await?;
     Ok(())
-}
-
-/// Escapes a text for LIKE and looks for it anywhere.
-pub fn contains(text: &str) -> String {
-    format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
 }

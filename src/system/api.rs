@@ -11,10 +11,10 @@ use super::rules::{ActorKind, AuditOutcome, Cancelled, JobAction, JobState, Oper
 use super::store::{self, AuditEntryRow, JobRow, OperationRow, Sees};
 use crate::access::Permission;
 use crate::audit::Change;
-use crate::http::page::Position;
+use crate::http::page::{Paging, Position};
 use crate::http::{ApiError, ApiResult, Call, Code, Command, CommandHeaders, KeyHeader, PageRequest, Path, Query, Reply};
 use crate::ids::{AccountId, AuditEntryId, JobId, OperationId, OrganizationId, SessionId};
-use crate::{list_query, page_schema, text_enum};
+use crate::{filters, page_schema, text_enum};
 
 text_enum! {
     /// In which order the audit trail is read.
@@ -26,9 +26,19 @@ text_enum! {
     }
 }
 
-list_query! {
+/// The order of the audit trail.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code)]
+pub struct AuditSorting {
+    /// The order; the newest first unless told.
+    #[param(inline)]
+    sort: Option<AuditOrder>,
+}
+
+filters! {
     /// Filters of the audit trail.
-    AuditEntryQuery {
+    AuditEntryFilter {
         /// Only entries about this kind of object.
         #[param(min_length = 1, max_length = 64, pattern = "^[a-z_]+$", example = "plan")]
         object_type: String,
@@ -51,9 +61,6 @@ list_query! {
         /// Before this instant.
         #[param(example = "2100-01-01T00:00:00Z")]
         at_lt: DateTime<Utc>,
-        /// The order; the newest first unless told.
-        #[param(inline)]
-        sort: AuditOrder,
     }
 }
 
@@ -133,20 +140,20 @@ impl AuditEntryView {
 
 /// 审计日志 · List audit entries
 ///
-/// Who did what to objects of your organizations and those below, newest first. Entries that belong to no organization are shown
-/// to platform administrators only.
+/// Who did what to objects of your organizations and those below. Entries that belong to no organization are shown to platform
+/// administrators only.
 #[utoipa::path(
     tag = "system",
-    params(AuditEntryQuery),
+    params(AuditEntryFilter, AuditSorting, Paging),
     responses((status = OK, body = AuditEntryPage, description = "One page of the audit trail."))
 )]
 #[get("/api/v1/audit-entries")]
-pub async fn list_audit_entries(call: Call, query: Query<AuditEntryQuery>) -> ApiResult<Reply> {
+pub async fn list_audit_entries(call: Call, filter: Query<AuditEntryFilter>, page: PageRequest) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
-    let page = PageRequest::of(&call, &query.0)?;
     let conn = call.connection().await?;
-    let rows = store::list_audit_entries(&mut &*conn, &scope, is_platform_admin(&call), &query, &page).await?;
-    Reply::plain(&page.page(&call, rows, |row| Position::id(row.id), AuditEntryView::of))
+    let page = page.newest_first();
+    let listed = store::list_audit_entries(&conn, &scope, is_platform_admin(&call), &filter, &page).await?;
+    page.reply(listed, |row| page.position(row.id, row.at), AuditEntryView::of)
 }
 
 /// Who may see the jobs runs the service.
@@ -245,7 +252,7 @@ fn sees(call: &Call) -> ApiResult<Sees> {
 #[get("/api/v1/operations/{id}")]
 pub async fn get_operation(call: Call, path: Path<OperationPath>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let row = store::find_operation(&mut &*conn, sees(&call)?, path.id).await?;
+    let row = store::find_operation(&conn, sees(&call)?, path.id).await?;
     let version = row.version;
     Reply::item(&OperationView::of(row), version)
 }
@@ -277,9 +284,9 @@ pub async fn cancel_operation(command: Command, path: Path<OperationPath>) -> Ap
         .await
 }
 
-list_query! {
+filters! {
     /// Filters of jobs.
-    JobQuery {
+    JobFilter {
         /// Only these states; dead ones unless told.
         state: Vec<JobState>,
         /// Only this kind.
@@ -348,14 +355,17 @@ impl JobView {
 /// 后台作业列表 · List dead jobs
 ///
 /// Jobs that failed too often and wait for a person; with `state` also those that are queued, running or done.
-#[utoipa::path(tag = "system", params(JobQuery), responses((status = OK, body = JobPage, description = "One page of jobs.")))]
+#[utoipa::path(
+    tag = "system",
+    params(JobFilter, Paging),
+    responses((status = OK, body = JobPage, description = "One page of jobs."))
+)]
 #[get("/api/v1/jobs")]
-pub async fn list_dead_jobs(call: Call, query: Query<JobQuery>) -> ApiResult<Reply> {
+pub async fn list_dead_jobs(call: Call, filter: Query<JobFilter>, page: PageRequest) -> ApiResult<Reply> {
     call.list_scope()?;
-    let page = PageRequest::of(&call, &query.0)?;
     let conn = call.connection().await?;
-    let rows = store::list_jobs(&mut &*conn, &query, &page).await?;
-    Reply::plain(&page.page(&call, rows, |row| Position::id(row.id), JobView::of))
+    let listed = store::list_jobs(&conn, &filter, &page).await?;
+    page.reply(listed, |row| Position::id(row.id), JobView::of)
 }
 
 /// Path of a job.

@@ -1,28 +1,34 @@
 //! Tables of running the service.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::{Eq, LeftJoinQuerySource, Nullable};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bytea, Nullable, Text};
+use diesel::sql_types::{self, Array, BigInt, Bool, Bytea, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::api::{AuditEntryQuery, AuditOrder, JobQuery};
+use super::api::{AuditEntryFilter, JobFilter};
 use super::operations::StartedBy;
 use super::reseal::SealedColumn;
 use super::rules::{ActorKind, AuditOutcome, JobState, OperationStatus};
 use crate::access::Scope;
-use crate::db::schema::{accounts, audit_entries, jobs, operations, organization_tree, refresh_tokens, sessions, work_items};
-use crate::http::page::PageRequest;
+use crate::db::page::{Condition, all_of};
+use crate::db::schema::{accounts, audit_entries, jobs, operations, refresh_tokens, sessions, work_items};
+use crate::db::scope::below;
+use crate::http::page::{Listed, PageRequest};
 use crate::ids::{AccountId, AuditEntryId, JobId, OperationId, OrganizationId, SessionId};
+use crate::{load_page, when};
 
 /// An entry of the audit trail and the name of its actor.
-#[derive(Queryable)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = audit_entries)]
 pub struct AuditEntryRow {
     pub id: AuditEntryId,
     pub at: DateTime<Utc>,
     pub actor_kind: ActorKind,
     pub actor_id: Option<AccountId>,
+    #[diesel(select_expression = accounts::display_name.nullable())]
     pub actor_name: Option<String>,
     pub session_id: Option<SessionId>,
     pub role: Option<String>,
@@ -80,92 +86,45 @@ pub enum Sees {
     All,
 }
 
+type AuditSource =
+    LeftJoinQuerySource<audit_entries::table, accounts::table, Eq<Nullable<accounts::id>, audit_entries::actor_id>>;
+
 /// One page of the audit trail: entries of the organizations in scope, and with `unplaced` those of no organization.
 pub async fn list_audit_entries(
-    conn: &mut &AsyncPgConnection,
+    conn: &AsyncPgConnection,
     scope: &Scope,
     unplaced: bool,
-    query: &AuditEntryQuery,
+    filter: &AuditEntryFilter,
     page: &PageRequest,
-) -> QueryResult<Vec<AuditEntryRow>> {
-    let in_scope = organization_tree::table
-        .filter(organization_tree::descendant_id.nullable().eq(audit_entries::organization_id))
-        .filter(organization_tree::ancestor_id.eq_any(scope.places()))
-        .filter(organization_tree::to_on.is_null());
-    let visible = diesel::dsl::exists(in_scope)
-        .or(audit_entries::organization_id.is_null().and(unplaced.into_sql::<diesel::sql_types::Bool>()));
-    let mut rows = audit_entries::table
-        .left_join(accounts::table.on(accounts::id.nullable().eq(audit_entries::actor_id)))
-        .filter(visible)
-        .select((
-            audit_entries::id,
-            audit_entries::at,
-            audit_entries::actor_kind,
-            audit_entries::actor_id,
-            accounts::display_name.nullable(),
-            audit_entries::session_id,
-            audit_entries::role,
-            audit_entries::organization_id,
-            audit_entries::action,
-            audit_entries::object_type,
-            audit_entries::object_id,
-            audit_entries::before,
-            audit_entries::after,
-            audit_entries::reason,
-            audit_entries::outcome,
-            audit_entries::request_id,
-        ))
-        .limit(page.rows())
-        .into_boxed();
-    if let Some(object_type) = &query.object_type {
-        rows = rows.filter(audit_entries::object_type.eq(object_type));
-    }
-    if let Some(id) = query.object_id {
-        rows = rows.filter(audit_entries::object_id.eq(id));
-    }
-    if let Some(id) = query.actor_id {
-        rows = rows.filter(audit_entries::actor_id.eq(id));
-    }
-    if let Some(action) = &query.action {
-        rows = rows.filter(audit_entries::action.eq(action));
-    }
-    if let Some(id) = query.organization_id {
-        rows = rows.filter(audit_entries::organization_id.eq(id));
-    }
-    if let Some(outcome) = &query.outcome {
-        rows = rows.filter(audit_entries::outcome.eq_any(outcome));
-    }
-    if let Some(from) = query.at_gte {
-        rows = rows.filter(audit_entries::at.ge(from));
-    }
-    if let Some(until) = query.at_lt {
-        rows = rows.filter(audit_entries::at.lt(until));
-    }
-    let after = page.after.as_ref().map(|after| after.id);
-    match query.sort.unwrap_or(AuditOrder::NewestFirst) {
-        AuditOrder::NewestFirst => {
-            rows = rows.order(audit_entries::id.desc());
-            if let Some(after) = after {
-                rows = rows.filter(audit_entries::id.lt(after));
-            }
-        }
-        AuditOrder::OldestFirst => {
-            rows = rows.order(audit_entries::id.asc());
-            if let Some(after) = after {
-                rows = rows.filter(audit_entries::id.gt(after));
-            }
-        }
-    }
-    rows.load(conn).await
+) -> QueryResult<Listed<AuditEntryRow>> {
+    let rows = || {
+        let placed = audit_entries::organization_id.assume_not_null().eq_any(below(scope.places()));
+        let unplaced = audit_entries::organization_id.is_null().and(unplaced.into_sql::<Bool>());
+        let mut all: Vec<Condition<'_, AuditSource>> = vec![Box::new(placed.or(unplaced).nullable())];
+        when!(all,
+            filter.object_type, |kind| audit_entries::object_type.eq(kind);
+            filter.object_id, |id| audit_entries::object_id.eq(id);
+            filter.actor_id, |id| audit_entries::actor_id.eq(id);
+            filter.action, |action| audit_entries::action.eq(action);
+            filter.organization_id, |id| audit_entries::organization_id.eq(id);
+            filter.outcome, |outcomes| audit_entries::outcome.eq_any(outcomes);
+            filter.at_gte, |from| audit_entries::at.ge(from);
+            filter.at_lt, |before| audit_entries::at.lt(before);
+        );
+        audit_entries::table
+            .left_join(accounts::table.on(accounts::id.nullable().eq(audit_entries::actor_id)))
+            .filter(all_of(all))
+    };
+    load_page!(conn, page, rows(), AuditEntryRow::as_select(), by(audit_entries::id, audit_entries::at))
 }
 
 /// One piece of long work.
-pub async fn find_operation(conn: &mut &AsyncPgConnection, sees: Sees, id: OperationId) -> QueryResult<OperationRow> {
+pub async fn find_operation(mut conn: &AsyncPgConnection, sees: Sees, id: OperationId) -> QueryResult<OperationRow> {
     let mut rows = operations::table.filter(operations::id.eq(id)).select(OperationRow::as_select()).into_boxed();
     if let Sees::OnlyOf(account) = sees {
         rows = rows.filter(operations::account_id.eq(account));
     }
-    rows.first(conn).await
+    rows.first(&mut conn).await
 }
 
 /// Locks one piece of long work.
@@ -279,20 +238,15 @@ pub async fn finish_operation(
     Ok(())
 }
 
-/// One page of jobs, oldest first.
-pub async fn list_jobs(conn: &mut &AsyncPgConnection, query: &JobQuery, page: &PageRequest) -> QueryResult<Vec<JobRow>> {
-    let mut rows = jobs::table.select(JobRow::as_select()).order(jobs::id).limit(page.rows()).into_boxed();
-    rows = match &query.state {
-        Some(states) => rows.filter(jobs::state.eq_any(states)),
-        None => rows.filter(jobs::state.eq(JobState::Dead)),
+/// One page of jobs.
+pub async fn list_jobs(conn: &AsyncPgConnection, filter: &JobFilter, page: &PageRequest) -> QueryResult<Listed<JobRow>> {
+    let rows = || {
+        let states = filter.state.as_deref().unwrap_or(&[JobState::Dead]);
+        let mut all: Vec<Condition<'_, jobs::table>> = vec![Box::new(jobs::state.eq_any(states).nullable())];
+        when!(all, filter.kind, |kind| jobs::kind.eq(kind););
+        jobs::table.filter(all_of(all))
     };
-    if let Some(kind) = &query.kind {
-        rows = rows.filter(jobs::kind.eq(kind));
-    }
-    if let Some(after) = &page.after {
-        rows = rows.filter(jobs::id.gt(after.id));
-    }
-    rows.load(conn).await
+    load_page!(conn, page, rows(), JobRow::as_select(), by(jobs::id, jobs::run_at))
 }
 
 /// Locks one job.
@@ -390,7 +344,7 @@ pub async fn sealed_after(
         "SELECT {key}::text AS key, {column} AS sealed FROM {table}
          WHERE {column} IS NOT NULL AND ($1 IS NULL OR {key} > $1::{key_type}) ORDER BY {table}.{key} LIMIT $2"
     ))
-    .bind::<Nullable<Text>, _>(after)
+    .bind::<sql_types::Nullable<Text>, _>(after)
     .bind::<BigInt, _>(limit)
     .load(conn)
     .await

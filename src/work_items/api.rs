@@ -1,48 +1,42 @@
 //! The caller's list of what awaits her.
 
-use std::collections::BTreeMap;
-
 use actix_web::get;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::store::{self, Which, WorkItemRow, Worker};
-use crate::http::page::{Counts, Position};
+use super::store::{self, WorkItemRow, Worker};
+use crate::http::page::{Counts, Paging, Position};
 use crate::http::{ApiResult, Call, PageRequest, Query, Reply};
 use crate::ids::{OrganizationId, WorkItemId};
-use crate::{list_query, page_schema};
+use crate::{filters, page_schema, text_enum};
 
-/// Which items.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WorkItemState {
-    /// The caller can do them now.
-    #[default]
-    Todo,
-    /// The caller did them.
-    Done,
-    /// They wait inside the caller's subtree for somebody else.
-    Watching,
-}
-
-impl WorkItemState {
-    fn which(self) -> Which {
-        match self {
-            Self::Todo => Which::ToDo,
-            Self::Done => Which::Done,
-            Self::Watching => Which::Watching,
-        }
+text_enum! {
+    /// Which items.
+    WorkItemState {
+        /// The caller can do them now.
+        Todo = "todo", "待办", "To do";
+        /// The caller did them.
+        Done = "done", "已办", "Done";
+        /// They wait inside the caller's subtree for somebody else.
+        Watching = "watching", "关注", "Watching";
     }
 }
 
-list_query! {
+filters! {
     /// Filters of work items.
-    WorkItemQuery {
+    WorkItemFilter {
         /// Which items; those to do unless told.
         #[param(inline)]
         state: WorkItemState,
+        /// Only these steps.
+        #[param(min_length = 1, max_length = 64, pattern = "^[a-z_]+$", example = "post_expiring")]
+        kind: String,
+        /// Only items of this organization.
+        organization_id: OrganizationId,
+        /// Only items in the subtree of this organization.
+        within: OrganizationId,
     }
 }
 
@@ -93,8 +87,8 @@ pub struct WorkItemSubject {
 page_schema!(WorkItemPage, WorkItemView);
 
 impl WorkItemView {
-    fn of(row: WorkItemRow, today: NaiveDate, which: Which) -> Self {
-        let open = which == Which::ToDo && row.done_at.is_none();
+    fn of(row: WorkItemRow, today: NaiveDate, state: WorkItemState) -> Self {
+        let open = state == WorkItemState::Todo && row.done_at.is_none();
         Self {
             overdue: row.done_at.is_none() && row.due_on.is_some_and(|due| due < today),
             allowed_actions: if open { vec![row.permission.replace('.', "_")] } else { vec![] },
@@ -120,39 +114,36 @@ fn worker(call: &Call) -> ApiResult<Worker> {
 /// Steps that the caller can take now, has taken, or watches in her subtree, oldest first.
 #[utoipa::path(
     tag = "me",
-    params(WorkItemQuery),
+    params(WorkItemFilter, Paging),
     responses((status = OK, body = WorkItemPage, description = "One page of work items."))
 )]
 #[get("/api/v1/me/work-items")]
-pub async fn list_work_items(call: Call, query: Query<WorkItemQuery>) -> ApiResult<Reply> {
-    let which = query.state.unwrap_or_default().which();
-    let page = PageRequest::of(&call, &query.0)?;
+pub async fn list_work_items(call: Call, filter: Query<WorkItemFilter>, page: PageRequest) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let rows = store::list(&mut &*conn, &worker(&call)?, which, &page).await?;
-    let today = call.today();
-    Reply::plain(&page.page(&call, rows, |row| Position::id(row.id), |row| WorkItemView::of(row, today, which)))
+    let listed = store::list(&conn, &worker(&call)?, &filter, &page).await?;
+    let (today, state) = (call.today(), filter.state.unwrap_or(WorkItemState::Todo));
+    page.reply(listed, |row| Position::id(row.id), |row| WorkItemView::of(row, today, state))
 }
 
-/// By what work items are counted.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WorkItemCountsBy {
-    /// By the kind of step.
-    Kind,
-    /// By whether the due date has passed.
-    Overdue,
+text_enum! {
+    /// By what work items are counted.
+    WorkItemsBy {
+        /// By the kind of step.
+        Kind = "kind", "事项", "Step";
+        /// By whether the due date has passed.
+        Overdue = "overdue", "是否逾期", "Overdue";
+        /// By where they wait.
+        OrganizationId = "organization_id", "组织", "Organization";
+    }
 }
 
 /// How to count work items.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct WorkItemCountsQuery {
+pub struct WorkItemCounts {
     /// By what.
     #[param(inline)]
-    by: WorkItemCountsBy,
-    /// Which items; those to do unless told.
-    #[param(inline)]
-    state: Option<WorkItemState>,
+    by: WorkItemsBy,
 }
 
 /// 待办计数 · Count what awaits me
@@ -160,25 +151,12 @@ pub struct WorkItemCountsQuery {
 /// How many steps of each kind await the caller: the figures on the tabs.
 #[utoipa::path(
     tag = "me",
-    params(WorkItemCountsQuery),
+    params(WorkItemCounts, WorkItemFilter),
     responses((status = OK, body = Counts, description = "The counts."))
 )]
 #[get("/api/v1/me/work-items/counts")]
-pub async fn count_work_items(call: Call, query: Query<WorkItemCountsQuery>) -> ApiResult<Reply> {
-    let which = query.state.unwrap_or_default().which();
+pub async fn count_work_items(call: Call, counts: Query<WorkItemCounts>, filter: Query<WorkItemFilter>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let (today, mut counts) = (call.today(), BTreeMap::<String, i64>::new());
-    for row in store::all(&mut &*conn, &worker(&call)?, which).await? {
-        let view = WorkItemView::of(row, today, which);
-        let key = match query.by {
-            WorkItemCountsBy::Kind => view.kind,
-            WorkItemCountsBy::Overdue => view.overdue.to_string(),
-        };
-        *counts.entry(key).or_default() += 1;
-    }
-    let by = match query.by {
-        WorkItemCountsBy::Kind => "kind",
-        WorkItemCountsBy::Overdue => "overdue",
-    };
-    Reply::plain(&Counts::of(by, counts.into_iter().map(|(key, count)| (Some(key), count)).collect()))
+    let counted = store::counts(&conn, &worker(&call)?, &filter, call.today(), counts.by).await?;
+    Counts::reply(counts.by, counted)
 }

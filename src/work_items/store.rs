@@ -5,10 +5,14 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
+use super::api::{WorkItemFilter, WorkItemState, WorkItemsBy};
 use crate::access::{HeldRole, Permission, Scope};
-use crate::db::schema::{organization_tree, work_items};
-use crate::http::page::{PageRequest, TOTAL_CAP};
+use crate::db::page::{Condition, all_of};
+use crate::db::schema::work_items;
+use crate::db::scope::below;
+use crate::http::page::{Counted, Listed, PageRequest};
 use crate::ids::{AccountId, OrganizationId, WorkItemId};
+use crate::{count_by, load_page, when};
 
 /// A step that starts to wait.
 #[derive(Insertable)]
@@ -79,17 +83,6 @@ pub async fn close(
     Ok(())
 }
 
-/// Which items of the caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// She can do them now.
-    ToDo,
-    /// She did them.
-    Done,
-    /// They wait inside her subtree for somebody else.
-    Watching,
-}
-
 /// The caller, as far as work items go: for each permission, where she holds it.
 pub struct Worker {
     account_id: AccountId,
@@ -113,49 +106,66 @@ impl Worker {
     }
 }
 
-type Condition<'a> = Box<dyn BoxableExpression<work_items::table, diesel::pg::Pg, SqlType = diesel::sql_types::Bool> + 'a>;
-
-fn condition<'a>(worker: &'a Worker, which: Which) -> Condition<'a> {
-    let below = |places: &'a [OrganizationId]| {
-        diesel::dsl::exists(
-            organization_tree::table
-                .filter(organization_tree::descendant_id.eq(work_items::organization_id))
-                .filter(organization_tree::ancestor_id.eq_any(places))
-                .filter(organization_tree::to_on.is_null()),
-        )
-    };
-    let hers: Condition<'a> =
-        Box::new(work_items::account_id.assume_not_null().eq(worker.account_id).and(work_items::account_id.is_not_null()));
+fn matching<'a>(worker: &'a Worker, filter: &'a WorkItemFilter) -> Condition<'a, work_items::table> {
+    let hers: Condition<'a, work_items::table> = Box::new(work_items::account_id.eq(worker.account_id));
     let doable = worker.doing.iter().fold(hers, |any, (permission, places)| {
-        Box::new(any.or(work_items::permission.eq(*permission).and(work_items::account_id.is_null()).and(below(places))))
+        let permitted = work_items::permission.eq(*permission).and(work_items::account_id.is_null());
+        Box::new(any.or(permitted.and(work_items::organization_id.eq_any(below(places)))))
     });
-    let open = work_items::done_at.is_null();
-    match which {
-        Which::Done => {
-            Box::new(work_items::done_at.is_not_null().and(work_items::done_by.assume_not_null().eq(worker.account_id)))
+    let mut all: Vec<Condition<'a, work_items::table>> = vec![];
+    match filter.state.unwrap_or(WorkItemState::Todo) {
+        WorkItemState::Done => {
+            all.push(Box::new(work_items::done_at.is_not_null().nullable()));
+            all.push(Box::new(work_items::done_by.eq(worker.account_id)));
         }
-        Which::ToDo => Box::new(open.and(doable)),
-        Which::Watching => Box::new(open.and(below(&worker.reading)).and(diesel::dsl::not(doable))),
+        WorkItemState::Todo => {
+            all.push(Box::new(work_items::done_at.is_null().nullable()));
+            all.push(doable);
+        }
+        WorkItemState::Watching => {
+            all.push(Box::new(work_items::done_at.is_null().nullable()));
+            all.push(Box::new(work_items::organization_id.eq_any(below(&worker.reading)).nullable()));
+            all.push(Box::new(doable.is_distinct_from(Some(true)).nullable()));
+        }
     }
+    when!(all,
+        filter.kind, |kind| work_items::kind.eq(kind);
+        filter.organization_id, |id| work_items::organization_id.eq(id);
+        filter.within, |top| work_items::organization_id.eq_any(below(&[*top]));
+    );
+    all_of(all)
 }
 
 /// One page of the caller's items.
 pub async fn list(
-    conn: &mut &AsyncPgConnection,
+    conn: &AsyncPgConnection,
     worker: &Worker,
-    which: Which,
+    filter: &WorkItemFilter,
     page: &PageRequest,
-) -> QueryResult<Vec<WorkItemRow>> {
-    let rows = work_items::table.select(WorkItemRow::as_select()).filter(condition(worker, which));
-    let mut rows = rows.order(work_items::id).limit(page.rows()).into_boxed();
-    if let Some(after) = &page.after {
-        rows = rows.filter(work_items::id.gt(after.id));
-    }
-    rows.load(conn).await
+) -> QueryResult<Listed<WorkItemRow>> {
+    let rows = || work_items::table.filter(matching(worker, filter));
+    load_page!(conn, page, rows(), WorkItemRow::as_select(), by id > page.start().1, work_items::id)
 }
 
-/// All of the caller's items up to the cap, for counting.
-pub async fn all(conn: &mut &AsyncPgConnection, worker: &Worker, which: Which) -> QueryResult<Vec<WorkItemRow>> {
-    let rows = work_items::table.select(WorkItemRow::as_select()).filter(condition(worker, which));
-    rows.order(work_items::id).limit(TOTAL_CAP).into_boxed().load(conn).await
+/// How many of the caller's items there are of each kind or organization, or overdue.
+pub async fn counts(
+    mut conn: &AsyncPgConnection,
+    worker: &Worker,
+    filter: &WorkItemFilter,
+    today: NaiveDate,
+    by: WorkItemsBy,
+) -> QueryResult<Vec<Counted>> {
+    let rows = work_items::table.filter(matching(worker, filter));
+    match by {
+        WorkItemsBy::Kind => count_by!(conn, rows, work_items::kind),
+        WorkItemsBy::OrganizationId => count_by!(conn, rows, work_items::organization_id, OrganizationId),
+        WorkItemsBy::Overdue => {
+            let due: Vec<(Option<NaiveDate>, i64)> =
+                rows.group_by(work_items::due_on).select((work_items::due_on, diesel::dsl::count_star())).load(&mut conn).await?;
+            let count =
+                |overdue: bool| due.iter().filter(|(on, _)| on.is_some_and(|on| on < today) == overdue).map(|(_, n)| n).sum();
+            let counts = [false, true].map(|overdue| (Some(overdue.to_string()), count(overdue)));
+            Ok(counts.into_iter().filter(|(_, count)| *count > 0).collect())
+        }
+    }
 }

@@ -131,3 +131,22 @@ async fn every_change_has_its_audit_entry() {
     assert_eq!(entries.items()[0]["action"], "site.created");
     assert_eq!(entries.items()[0]["request_id"], created.header("x-request-id"));
 }
+
+#[actix_web::test]
+async fn two_batches_with_the_same_objects_in_opposite_orders_wait_for_each_other() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let item = |number: u8| json!({ "id": format!("0168028c-2f00-7000-8002-00000000000{number}"), "version": 1, "to_on": "2019-04-10", "reason": "换届" });
+    for round in 0..10 {
+        let batch = |items: [Value; 2]| json!({ "action": "end", "mode": "best_effort", "items": items });
+        let send = |body: Value| officer.post("/api/v1/posts/batch").json(&body).into_future();
+        let answers = join_all([send(batch([item(1), item(2)])), send(batch([item(2), item(1)]))]).await;
+        let mut done = 0;
+        for answer in answers {
+            let answer = answer.expect(207);
+            assert_eq!((&answer.items()[0]["index"], &answer.items()[1]["index"]), (&json!(0), &json!(1)));
+            done += answer.items().iter().filter(|item| item["status"] == 200).count();
+        }
+        assert_eq!(done, if round == 0 { 2 } else { 0 }, "each post is ended once");
+    }
+}

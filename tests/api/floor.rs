@@ -70,7 +70,8 @@ async fn malformed_bodies_are_400_and_broken_rules_422_with_every_fault() {
     assert_eq!(missing.faults(), [("/password".to_owned(), "required".to_owned())]);
     let typed = send(r#"{"username": 7, "password": "b"}"#).await.expect_problem(400, "invalid_body");
     assert_eq!(typed.faults(), [("/username".to_owned(), "type".to_owned())]);
-    send(r#"{"username": "a", "username": "b", "password": "c"}"#).await.expect_problem(400, "invalid_body");
+    let twice = send(r#"{"username": "a", "username": "b", "password": "c"}"#).await.expect_problem(400, "invalid_body");
+    assert_eq!(twice.faults()[0].1, "repeated_name");
     let long = json!({ "username": "x".repeat(65), "password": "", "totp_code": "?" }).to_string();
     let answer = send(&long).await.expect_problem(422, "validation_failed");
     let mut faults = answer.faults();
@@ -250,4 +251,15 @@ async fn the_city_is_the_top_of_everything() {
     let city = admin.get(format!("/api/v1/organizations/{CITY}")).await.expect(200);
     assert_eq!(city.json["name"], "岳阳市妇联");
     assert_eq!(city.json["parent_id"], json!(null));
+}
+
+#[actix_web::test]
+async fn a_whole_number_may_be_written_with_a_fraction_of_zero() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let body = format!(r#"{{"organization_id": "{COUNTY}", "name": "周兰", "birth_year": 1986.0}}"#);
+    let created = officer.post("/api/v1/people").bytes("application/json", body.as_bytes()).await.expect(201);
+    assert_eq!(created.json["birth_year"], 1986);
+    let body = body.replace("1986.0", "1986.5");
+    officer.post("/api/v1/people").bytes("application/json", body.as_bytes()).await.expect_problem(400, "invalid_body");
 }

@@ -112,7 +112,7 @@ async fn a_moved_subtree_is_read_from_its_new_place_at_once() {
     let app = TestApp::new().await;
     let admin = app.sign_in("city-admin").await;
     let path = format!("/api/v1/organizations/{TOWNSHIP}");
-    let there = json!({ "parent_id": NEIGHBOUR, "reason": "区划调整" });
+    let there = json!({ "parent_id": NEIGHBOUR, "division_code": null, "reason": "区划调整" });
     let (before, after) = (app.sign_in("county-officer").await, app.sign_in("neighbour-officer").await);
     before.get(format!("/api/v1/organizations/{VILLAGE}")).await.expect(200);
     admin.post(format!("{path}/move")).if_match("\"1\"").json(&there).await.expect(200);
@@ -120,9 +120,26 @@ async fn a_moved_subtree_is_read_from_its_new_place_at_once() {
     after.get(format!("/api/v1/organizations/{VILLAGE}")).await.expect(200);
     let ancestors = after.get(format!("/api/v1/organizations/{VILLAGE}/ancestors")).await.expect(200);
     assert_eq!(ancestors.items()[1]["id"], NEIGHBOUR);
-    let below = json!({ "parent_id": VILLAGE, "reason": "错误" });
+    let below = json!({ "parent_id": VILLAGE, "division_code": null, "reason": "错误" });
     let cycle = admin.post(format!("{path}/move")).if_match("\"2\"").json(&below).await.expect(422);
     assert!(cycle.faults().contains(&("/parent_id".to_owned(), "cycle".to_owned())), "{:?}", cycle.faults());
+}
+
+#[actix_web::test]
+async fn a_moved_village_has_a_code_that_fits_its_new_township_or_none() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("county-admin").await;
+    let path = format!("/api/v1/organizations/{VILLAGE}/move");
+    let to =
+        |code: Value| json!({ "parent_id": "0168028c-2f00-7000-8000-430602002000", "division_code": code, "reason": "区划调整" });
+    let old = admin.post(&path).if_match("\"1\"").json(&to(json!("430602001001"))).await.expect(422);
+    assert_eq!(old.faults(), [("/division_code".to_owned(), "division".to_owned())]);
+    let unknown = admin.post(&path).if_match("\"1\"").json(&to(json!("430602002999"))).await.expect(422);
+    assert_eq!(unknown.faults(), [("/division_code".to_owned(), "unknown_reference".to_owned())]);
+    let taken = admin.post(&path).if_match("\"1\"").json(&to(json!("430602002001"))).await.expect_problem(409, "duplicate");
+    assert_eq!(taken.faults(), [("/division_code".to_owned(), "taken".to_owned())]);
+    let moved = admin.post(&path).if_match("\"1\"").json(&to(json!(null))).await.expect(200);
+    assert_eq!(moved.json["division_code"], json!(null));
 }
 
 #[actix_web::test]
@@ -133,7 +150,7 @@ async fn two_moves_at_once_cannot_close_a_cycle() {
     // both, and the tree keeps its shape whichever comes first.
     let (one, two) = ("0168028c-2f00-7000-8006-000000000001", "0168028c-2f00-7000-8006-000000000002");
     let to = |id: &str, parent: &str| {
-        let body = json!({ "parent_id": parent, "reason": "竞争" });
+        let body = json!({ "parent_id": parent, "division_code": null, "reason": "竞争" });
         admin.post(format!("/api/v1/organizations/{id}/move")).if_match("\"1\"").json(&body).into_future()
     };
     let (first, second) = join(to(one, two), to(two, one)).await;
@@ -175,6 +192,97 @@ async fn the_directory_and_the_sites_are_for_everybody() {
     assert_eq!(other.json["allowed_actions"], json!([]));
     let body = json!({ "reason": "不归我管" });
     neighbour.post("/api/v1/sites/0168028c-2f00-7000-8003-000000000001/close").if_match("\"1\"").json(&body).await.expect(404);
+}
+
+#[actix_web::test]
+async fn remarks_of_a_site_and_why_it_was_closed_are_for_the_federations_own() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let body = json!({ "owner_organization_id": COUNTY, "kind": "womens_home", "name": "步行街妇女之家",
+                       "checklist": [{ "item": "rules", "met": false, "remark": "正在制定" }] });
+    let created = officer.post("/api/v1/sites").json(&body).await.expect(201);
+    assert_eq!(created.json["checklist"][0]["remark"], "正在制定");
+    let path = format!("/api/v1/sites/{}", created.text("/id"));
+    officer.post(format!("{path}/close")).if_match(&created.etag()).json(&json!({ "reason": "房屋纠纷" })).await.expect(200);
+    for outside in [app.anonymous(), app.sign_in("neighbour-officer").await] {
+        let seen = outside.get(&path).await.expect(200);
+        assert_eq!((&seen.json["checklist"][0]["remark"], &seen.json["close_reason"]), (&json!(null), &json!(null)));
+        assert_eq!(seen.json["checklist"][0]["met"], false);
+    }
+    assert_eq!(app.sign_in("city-viewer").await.get(&path).await.expect(200).json["close_reason"], "房屋纠纷");
+}
+
+#[actix_web::test]
+async fn who_may_not_create_is_told_so_before_what_is_wrong_with_the_body() {
+    let app = TestApp::new().await;
+    // An officer of the county; the city is above her, and she holds nothing but reading there.
+    let (account, mixed) = app.db_account("mixed", Some(half_sky::access::Role::Officer), COUNTY).await;
+    app.db_grant(account, half_sky::access::Role::Viewer, CITY).await;
+    let wrong = "x".repeat(200);
+    let bodies = [
+        ("/api/v1/people", json!({ "organization_id": CITY, "name": wrong })),
+        (
+            "/api/v1/posts",
+            json!({ "organization_id": CITY, "person_id": "0168028c-2f00-7000-8001-000000000001", "position": "cadre",
+                                  "employment_mode": "full_time", "from_on": "2019-13-01" }),
+        ),
+        ("/api/v1/sites", json!({ "owner_organization_id": CITY, "kind": "womens_home", "name": wrong })),
+    ];
+    for (path, body) in bodies {
+        mixed.post(path).json(&body).await.expect_problem(403, "permission_denied");
+    }
+    let own = json!({ "organization_id": COUNTY, "name": wrong });
+    mixed.post("/api/v1/people").json(&own).await.expect_problem(422, "validation_failed");
+    let unseen = json!({ "organization_id": "0168028c-2f00-7000-8000-999999999999", "name": "周兰" });
+    let unseen = mixed.post("/api/v1/people").json(&unseen).await.expect_problem(422, "validation_failed");
+    assert_eq!(unseen.faults(), [("/organization_id".to_owned(), "unknown_reference".to_owned())]);
+}
+
+#[actix_web::test]
+async fn counts_take_the_filters_of_their_list() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    for (list, counts) in [
+        ("organizations?tag=unverified", "organizations/counts?by=level&tag=unverified"),
+        (
+            "organizations?q=%E5%B1%88%E5%8E%9F&kind=zone_federation",
+            "organizations/counts?by=kind&q=%E5%B1%88%E5%8E%9F&kind=zone_federation",
+        ),
+        (
+            "people?organization_id=0168028c-2f00-7000-8000-430602000000",
+            "people/counts?by=sex&organization_id=0168028c-2f00-7000-8000-430602000000",
+        ),
+        ("posts?position=chair&current=true", "posts/counts?by=organization_id&position=chair&current=true"),
+        ("sites?kind=parents_school,womens_home", "sites/counts?by=kind&kind=parents_school,womens_home"),
+        ("accounts?status=disabled", "accounts/counts?by=organization_id&status=disabled"),
+        ("plans?year=2019", "plans/counts?by=status&year=2019"),
+    ] {
+        let listed = admin.get(format!("/api/v1/{list}&include_total=true")).await.expect(200);
+        let counted = admin.get(format!("/api/v1/{counts}")).await.expect(200);
+        let sum: i64 = counted.json["counts"].as_array().unwrap().iter().map(|count| count["count"].as_i64().unwrap()).sum();
+        assert!(sum > 0, "{counts}");
+        assert_eq!(json!(sum), listed.json["total"]["value"], "{counts}");
+    }
+}
+
+#[actix_web::test]
+async fn a_list_ordered_by_change_pages_in_both_directions() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    let last = admin.get(format!("/api/v1/organizations/{VILLAGE}")).await.expect(200);
+    app.app.clock.advance(chrono::TimeDelta::hours(1));
+    let edit = json!({ "name": "郭亮社区妇联", "short_name": "郭亮", "host_name": null, "division_code": "430602001001", "uscc": null,
+                       "address": null, "location": null, "phone": null, "founded_on": null, "approval_document": null, "tags": [],
+                       "liaisons": [] });
+    admin.put(format!("/api/v1/organizations/{VILLAGE}")).if_match(&last.etag()).json(&edit).await.expect(200);
+    let within = format!("/api/v1/organizations?within={TOWNSHIP}");
+    let upwards = all(&admin, &format!("{within}&sort=updated_at&")).await;
+    let downwards = all(&admin, &format!("{within}&sort=-updated_at&")).await;
+    assert_eq!(downwards[0]["id"], VILLAGE);
+    assert_eq!(upwards.iter().rev().collect::<Vec<_>>(), downwards.iter().collect::<Vec<_>>());
+    let small = admin.get(format!("{within}&sort=-updated_at&limit=2")).await.expect(200);
+    let next = admin.get(format!("{within}&sort=-updated_at&limit=2&cursor={}", small.text("/next_cursor"))).await.expect(200);
+    assert_eq!(next.items()[0]["id"], downwards[2]["id"]);
 }
 
 #[actix_web::test]
@@ -231,6 +339,9 @@ async fn an_organization_has_one_chair_at_a_time() {
     let path = "/api/v1/posts/0168028c-2f00-7000-8002-000000000003/end";
     officer.post(path).if_match("\"1\"").json(&end).await.expect(200);
     officer.post("/api/v1/posts").json(&chair("2019-04-30")).await.expect(409);
+    let longer = json!({ "to_on": "2019-05-01", "reason": "调任" });
+    let longer = officer.post(path).if_match("\"2\"").json(&longer).await.expect_problem(422, "validation_failed");
+    assert_eq!(longer.faults(), [("/to_on".to_owned(), "after_end".to_owned())], "ending does not lengthen a term");
     let next = officer.post("/api/v1/posts").json(&chair("2019-05-01")).await.expect(201);
     assert_eq!(next.json["status"], "upcoming");
 }

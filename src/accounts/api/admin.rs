@@ -10,28 +10,35 @@ use crate::accounts::rules::{AccountStatus, initial_password};
 use crate::accounts::store::{self, AccountChange, AccountRow, NewAccountRow};
 use crate::accounts::{require_step_up, revocation};
 use crate::audit::Change;
-use crate::http::page::{Counts, Position};
+use crate::db::scope::covered;
+use crate::http::page::{Counts, Paging, Sorting};
 use crate::http::{
     ApiError, ApiResult, Call, Code, Command, CommandHeaders, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx,
     VersionHeader,
 };
 use crate::ids::{AccountId, OrganizationId, PersonId};
-use crate::{list_query, page_schema};
+use crate::{filters, page_schema, text_enum};
 
-list_query! {
+filters! {
     /// Filters of accounts.
-    AccountQuery {
+    AccountFilter {
         /// Part of the user name or display name.
         #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f]+$", example = "officer")]
         q: String,
-        /// Only this status.
-        status: AccountStatus,
+        /// Only these states.
+        status: Vec<AccountStatus>,
         /// Only accounts that this organization keeps.
         organization_id: OrganizationId,
         /// Only accounts kept in the subtree of this organization.
         within: OrganizationId,
-        /// Also count how many there are in all.
-        include_total: bool,
+        /// Made at or after this instant.
+        created_at_gte: DateTime<Utc>,
+        /// Made before this instant.
+        created_at_lt: DateTime<Utc>,
+        /// Changed at or after this instant.
+        updated_at_gte: DateTime<Utc>,
+        /// Changed before this instant.
+        updated_at_lt: DateTime<Utc>,
     }
 }
 
@@ -109,45 +116,34 @@ pub struct AccountPath {
 /// Accounts that organizations of the caller's subtree keep.
 #[utoipa::path(
     tag = "accounts",
-    params(AccountQuery),
+    params(AccountFilter, Sorting, Paging),
     responses((status = OK, body = AccountPage, description = "One page of accounts."))
 )]
 #[get("/api/v1/accounts")]
-pub async fn list_accounts(call: Call, query: Query<AccountQuery>) -> ApiResult<Reply> {
+pub async fn list_accounts(call: Call, filter: Query<AccountFilter>, page: PageRequest) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
-    let page = PageRequest::of(&call, &query.0)?;
     let conn = call.connection().await?;
-    let rows = store::list(&mut &*conn, &scope, &query, &page).await?;
-    let total = match query.include_total {
-        Some(true) => Some(store::total(&mut &*conn, &scope, &query).await?),
-        _ => None,
-    };
-    Reply::plain(&page.page(&call, rows, |row| Position::id(row.id), AccountView::of).with_total(total))
+    let listed = store::list(&conn, &scope, &filter, &page).await?;
+    page.reply(listed, |row| page.position(row.id, row.updated_at), AccountView::of)
 }
 
-/// By what accounts are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AccountCountsBy {
-    /// By status.
-    Status,
-    /// By the organization that keeps them.
-    OrganizationId,
+text_enum! {
+    /// By what accounts are counted.
+    AccountsBy {
+        /// By status.
+        Status = "status", "状态", "Status";
+        /// By the organization that keeps them.
+        OrganizationId = "organization_id", "组织", "Organization";
+    }
 }
 
 /// How to count accounts.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct AccountCountsQuery {
+pub struct AccountCounts {
     /// By what.
     #[param(inline)]
-    by: AccountCountsBy,
-    /// Only this status.
-    status: Option<AccountStatus>,
-    /// Only accounts that this organization keeps.
-    organization_id: Option<OrganizationId>,
-    /// Only accounts kept in the subtree of this organization.
-    within: Option<OrganizationId>,
+    by: AccountsBy,
 }
 
 /// 账号计数 · Count accounts
@@ -155,24 +151,14 @@ pub struct AccountCountsQuery {
 /// How many accounts there are of each status or organization.
 #[utoipa::path(
     tag = "accounts",
-    params(AccountCountsQuery),
+    params(AccountCounts, AccountFilter),
     responses((status = OK, body = Counts, description = "The counts."))
 )]
 #[get("/api/v1/accounts/counts")]
-pub async fn count_accounts(call: Call, query: Query<AccountCountsQuery>) -> ApiResult<Reply> {
+pub async fn count_accounts(call: Call, counts: Query<AccountCounts>, filter: Query<AccountFilter>) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
-    let filter = AccountQuery {
-        status: query.status,
-        organization_id: query.organization_id,
-        within: query.within,
-        ..AccountQuery::default()
-    };
     let conn = call.connection().await?;
-    let (by, by_status) = match query.by {
-        AccountCountsBy::Status => ("status", true),
-        AccountCountsBy::OrganizationId => ("organization_id", false),
-    };
-    Reply::plain(&Counts::of(by, store::counts(&mut &*conn, &scope, &filter, by_status).await?))
+    Counts::reply(counts.by, store::counts(&conn, &scope, &filter, counts.by).await?)
 }
 
 /// A new account.
@@ -222,11 +208,10 @@ pub async fn create_account(command: Command) -> ApiResult<Reply> {
     let hash = command.call.app.passwords.hash(&password).await?;
     command
         .run(async move |tx| {
-            tx.require_somewhere()?;
+            tx.require_at("organization_id").await?;
             let body: NewAccount = tx.body()?;
             let scope = tx.scope();
             check_references(tx, &scope, body.organization_id, body.person_id).await?;
-            tx.require(body.organization_id).await?;
             let now = tx.call.app.clock.wall();
             let row = NewAccountRow {
                 id: AccountId::generate(),
@@ -282,7 +267,7 @@ async fn check_references(tx: &mut Tx, scope: &Scope, organization: Organization
 #[get("/api/v1/accounts/{id}")]
 pub async fn get_account(call: Call, path: Path<AccountPath>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let view = AccountView::of(store::find(&mut &*conn, &call.scope(), path.id).await?);
+    let view = AccountView::of(store::find(&conn, &call.scope(), path.id).await?);
     Reply::item(&view, view.version)
 }
 
@@ -356,7 +341,7 @@ async fn check_outranks(tx: &mut Tx, id: AccountId) -> ApiResult<()> {
         let mut outranked = false;
         for granter in granters.iter().filter(|granter| access::may_grant(granter.role, grant.role)) {
             let place = Scope::of(std::slice::from_ref(granter), Permission::GrantWrite, today);
-            outranked = outranked || !store::covered(tx.conn(), &place, &[grant.organization_id]).await?.is_empty();
+            outranked = outranked || !covered(tx.conn(), &place, &[grant.organization_id]).await?.is_empty();
         }
         if !outranked {
             return Err(ApiError::from(Code::PermissionDenied)

@@ -10,8 +10,11 @@ use crate::access::{self, HeldRole, Module, Permission, Role, Scope};
 use crate::accounts::store::{self, GrantRow};
 use crate::accounts::{require_step_up, revocation};
 use crate::audit::Change;
-use crate::http::{ApiError, ApiResult, Call, Code, Command, FieldError, KeyHeader, Path, Reply, Tx};
+use crate::db::scope::covered;
+use crate::http::page::{Paging, Position};
+use crate::http::{ApiError, ApiResult, Call, Code, Command, FieldError, KeyHeader, PageRequest, Path, Reply, Tx};
 use crate::ids::{AccountId, GrantId, OrganizationId};
+use crate::page_schema;
 
 /// A grant: a role at a place for some modules.
 #[derive(Serialize, ToSchema)]
@@ -55,29 +58,22 @@ impl GrantView {
     }
 }
 
-/// The grants of an account.
-#[derive(Serialize, ToSchema)]
-pub struct GrantsView {
-    /// Oldest first.
-    #[schema(max_items = 1000)]
-    pub items: Vec<GrantView>,
-}
+page_schema!(GrantPage, GrantView);
 
 /// 授权列表 · List grants
 ///
 /// Everything an account may do and where, past and future grants included.
 #[utoipa::path(
     tag = "accounts",
-    params(AccountPath),
-    responses((status = OK, body = GrantsView, description = "The grants."))
+    params(AccountPath, Paging),
+    responses((status = OK, body = GrantPage, description = "One page of grants, oldest first."))
 )]
 #[get("/api/v1/accounts/{id}/grants")]
-pub async fn list_grants(call: Call, path: Path<AccountPath>) -> ApiResult<Reply> {
+pub async fn list_grants(call: Call, path: Path<AccountPath>, page: PageRequest) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let account = store::find(&mut &*conn, &call.scope(), path.id).await?;
-    let mut conn = call.app.db.transaction_connection().await?;
-    let rows = store::grants_of(&mut conn, account.id).await?;
-    Reply::plain(&GrantsView { items: rows.iter().map(GrantView::of).collect() })
+    let account = store::find(&conn, &call.scope(), path.id).await?;
+    let listed = store::list_grants(&conn, account.id, &page).await?;
+    page.reply(listed, |row| Position::id(row.id), |row| GrantView::of(&row))
 }
 
 /// A new grant.
@@ -173,7 +169,7 @@ async fn may_give(tx: &mut Tx, to: AccountId, role: Role, place: OrganizationId,
     };
     let granters: Vec<HeldRole> = tx.caller()?.roles.iter().filter(suits).cloned().collect();
     let scope = Scope::of(&granters, Permission::GrantWrite, today);
-    Ok(!scope.is_empty() && !store::covered(tx.conn(), &scope, &[place]).await?.is_empty())
+    Ok(!scope.is_empty() && !covered(tx.conn(), &scope, &[place]).await?.is_empty())
 }
 
 async fn changed(tx: &mut Tx, action: &'static str, view: &GrantView, given: bool) -> ApiResult<()> {

@@ -71,7 +71,7 @@ pub struct MyGrantView {
 
 impl MeView {
     /// Reads what belongs to an account.
-    pub async fn load(conn: &mut AsyncPgConnection, account: &AccountRow) -> ApiResult<Self> {
+    pub async fn load(conn: &AsyncPgConnection, account: &AccountRow) -> ApiResult<Self> {
         let grants = store::grants_of(conn, account.id).await?;
         let grant = |grant: store::GrantRow| MyGrantView {
             modules: grant.modules(),
@@ -102,9 +102,9 @@ impl MeView {
 #[utoipa::path(tag = "me", responses((status = OK, body = MeView, description = "The caller.")))]
 #[get("/api/v1/me")]
 pub async fn get_me(call: Call) -> ApiResult<Reply> {
-    let mut conn = call.app.db.transaction_connection().await?;
-    let account = store::lock_own(&mut conn, call.signed_in()?.account_id).await?;
-    let view = MeView::load(&mut conn, &account).await?;
+    let conn = call.connection().await?;
+    let account = store::find_own(&conn, call.signed_in()?.account_id).await?;
+    let view = MeView::load(&conn, &account).await?;
     Reply::item(&view, view.version)
 }
 
@@ -171,7 +171,14 @@ pub struct PasswordBody {
 /// 修改密码 · Change my password
 ///
 /// Changes the password and ends the caller's other sessions. The only thing that an account with an initial password may do.
-#[utoipa::path(tag = "me", request_body = PasswordBody, responses((status = NO_CONTENT, description = "Changed.")))]
+#[utoipa::path(
+    tag = "me",
+    request_body = PasswordBody,
+    responses(
+        (status = NO_CONTENT, description = "Changed."),
+        (status = CONFLICT, description = "It was changed in the same moment from elsewhere.")
+    )
+)]
 #[put("/api/v1/me/password")]
 pub async fn change_password(command: Command) -> ApiResult<Reply> {
     let call = command.call.clone();
@@ -244,7 +251,13 @@ pub struct TotpView {
 /// 启用动态验证码 · Start a second factor
 ///
 /// Makes a secret for an authenticator app; it counts once `/me/totp/confirm` was sent a code of it.
-#[utoipa::path(tag = "me", responses((status = OK, body = TotpView, description = "The secret, shown once.")))]
+#[utoipa::path(
+    tag = "me",
+    responses(
+        (status = OK, body = TotpView, description = "The secret, shown once."),
+        (status = CONFLICT, description = "The second factor is on already.")
+    )
+)]
 #[post("/api/v1/me/totp")]
 pub async fn start_totp(command: Command) -> ApiResult<Reply> {
     command
@@ -290,7 +303,10 @@ pub struct RecoveryCodesView {
 #[utoipa::path(
     tag = "me",
     request_body = TotpCode,
-    responses((status = OK, body = RecoveryCodesView, description = "The second factor is on."))
+    responses(
+        (status = OK, body = RecoveryCodesView, description = "The second factor is on."),
+        (status = CONFLICT, description = "There is nothing to confirm.")
+    )
 )]
 #[post("/api/v1/me/totp/confirm")]
 pub async fn confirm_totp(command: Command) -> ApiResult<Reply> {
@@ -326,7 +342,13 @@ fn recovery_code() -> String {
 /// 停用动态验证码 · Remove the second factor
 ///
 /// Turns the second factor off, after stepping up.
-#[utoipa::path(tag = "me", responses((status = NO_CONTENT, description = "The second factor is off.")))]
+#[utoipa::path(
+    tag = "me",
+    responses(
+        (status = NO_CONTENT, description = "The second factor is off."),
+        (status = CONFLICT, description = "It is off already.")
+    )
+)]
 #[delete("/api/v1/me/totp")]
 pub async fn remove_totp(command: Command) -> ApiResult<Reply> {
     command
@@ -334,7 +356,7 @@ pub async fn remove_totp(command: Command) -> ApiResult<Reply> {
             let account = own_account(tx).await?;
             require_step_up(&tx.call)?;
             if account.totp_secret.is_none() {
-                return Err(Code::NotFound.into());
+                return Err(ApiError::not_now("off", &["start"]));
             }
             let change = AccountChange { totp_secret: Some(None), totp_confirmed: Some(false), ..AccountChange::default() };
             change_own(tx, &account, "account.totp_removed", &change).await?;

@@ -14,8 +14,10 @@ use crate::accounts::store::{self, AccountRow, SessionRow};
 use crate::accounts::{revocation, tokens};
 use crate::app::App;
 use crate::audit::{self, Actor, Change};
-use crate::http::{ApiError, ApiResult, Call, Code, Command, Path, Reply};
+use crate::http::page::{Paging, Position};
+use crate::http::{ApiError, ApiResult, Call, Code, Command, PageRequest, Path, Reply};
 use crate::ids::{AccountId, SessionId};
+use crate::page_schema;
 use crate::vault::{random, sha256};
 
 /// How long a sign-in or step-up counts as fresh (ASVS 5.0 7.5).
@@ -360,14 +362,6 @@ pub fn require_step_up(call: &Call) -> ApiResult<()> {
         .with_header(actix_web::http::header::WWW_AUTHENTICATE, &challenge))
 }
 
-/// The caller's open sessions.
-#[derive(Serialize, ToSchema)]
-pub struct SessionsView {
-    /// Newest first.
-    #[schema(max_items = 100)]
-    pub items: Vec<SessionView>,
-}
-
 /// A signed-in device.
 #[derive(Serialize, ToSchema)]
 pub struct SessionView {
@@ -386,15 +380,17 @@ pub struct SessionView {
     pub expires_at: DateTime<Utc>,
 }
 
+page_schema!(SessionPage, SessionView);
+
 /// 我的会话 · List my sessions
 ///
-/// The devices on which the caller is signed in.
-#[utoipa::path(tag = "auth", responses((status = OK, body = SessionsView, description = "The open sessions.")))]
+/// The devices on which the caller is signed in, the newest first.
+#[utoipa::path(tag = "auth", params(Paging), responses((status = OK, body = SessionPage, description = "The open sessions.")))]
 #[get("/api/v1/auth/sessions")]
-pub async fn list_sessions(call: Call) -> ApiResult<Reply> {
-    let caller = call.signed_in()?;
+pub async fn list_sessions(call: Call, page: PageRequest) -> ApiResult<Reply> {
+    let (page, caller) = (page.newest_first(), call.signed_in()?);
     let conn = call.connection().await?;
-    let rows = store::open_sessions(&mut &*conn, caller.account_id, call.app.clock.wall()).await?;
+    let listed = store::open_sessions(&conn, caller.account_id, call.app.clock.wall(), &page).await?;
     let view = |row: SessionRow| SessionView {
         current: row.id == caller.session_id,
         id: row.id,
@@ -403,7 +399,7 @@ pub async fn list_sessions(call: Call) -> ApiResult<Reply> {
         last_used_at: row.last_used_at,
         expires_at: row.expires_at,
     };
-    Reply::plain(&SessionsView { items: rows.into_iter().map(view).collect() })
+    page.reply(listed, |row| Position::id(row.id), view)
 }
 
 /// Path of a session.

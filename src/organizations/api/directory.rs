@@ -4,16 +4,16 @@ use actix_web::get;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::http::page::Position;
+use crate::http::page::{Paging, Sorting};
 use crate::http::{ApiResult, Call, PageRequest, Path, Query, Reply};
 use crate::ids::OrganizationId;
 use crate::organizations::rules::OrganizationKind;
 use crate::organizations::store::organizations::{self as store, Organization};
-use crate::{list_query, page_schema};
+use crate::{filters, page_schema};
 
-list_query! {
+filters! {
     /// Filters of the directory.
-    DirectoryQuery {
+    DirectoryFilter {
         /// Part of the name.
         #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f]+$", example = "岳阳楼")]
         q: String,
@@ -66,15 +66,14 @@ impl DirectoryEntryView {
 /// Active organizations with office address and telephone, for anybody.
 #[utoipa::path(
     tag = "organizations",
-    params(DirectoryQuery),
+    params(DirectoryFilter, Sorting, Paging),
     responses((status = OK, body = DirectoryPage, description = "One page of the directory."))
 )]
 #[get("/api/v1/directory")]
-pub async fn list_directory(call: Call, query: Query<DirectoryQuery>) -> ApiResult<Reply> {
-    let page = PageRequest::of(&call, &query.0)?;
+pub async fn list_directory(call: Call, filter: Query<DirectoryFilter>, page: PageRequest) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let rows = store::directory(&conn, &query, &page).await?;
-    Reply::plain(&page.page(&call, rows, |row| Position::id(row.id), DirectoryEntryView::of))
+    let listed = store::directory(&conn, &filter, &page).await?;
+    page.reply(listed, |row| page.position(row.id, row.updated_at), DirectoryEntryView::of)
 }
 
 /// Path of an entry.

@@ -17,48 +17,6 @@ use super::store::organizations::Reference;
 use crate::http::{ApiError, Code, FieldError};
 use crate::ids::OrganizationId;
 
-/// Order of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub enum Sort {
-    /// By id, which is by creation.
-    #[default]
-    #[serde(rename = "id")]
-    Id,
-    /// By id, newest first.
-    #[serde(rename = "-id")]
-    IdDescending,
-    /// By last change, oldest first: for clients that follow changes.
-    #[serde(rename = "updated_at")]
-    UpdatedAt,
-    /// By last change, newest first.
-    #[serde(rename = "-updated_at")]
-    UpdatedAtDescending,
-}
-
-impl Sort {
-    /// Whether the greatest key comes first.
-    pub fn descending(self) -> bool {
-        matches!(self, Self::IdDescending | Self::UpdatedAtDescending)
-    }
-
-    /// Whether the order is by an instant before the id.
-    pub fn by_instant(self) -> bool {
-        matches!(self, Self::UpdatedAt | Self::UpdatedAtDescending)
-    }
-}
-
-/// Where an item stands in the order of its list.
-macro_rules! position {
-    ($sort:expr, $row:expr) => {
-        if $sort.unwrap_or_default().by_instant() {
-            $crate::http::page::Position::at($row.updated_at, $row.id)
-        } else {
-            $crate::http::page::Position::id($row.id)
-        }
-    };
-}
-use position;
-
 /// An organization that is named somewhere: all that one sees of it outside one's scope.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct OrganizationReference {
@@ -105,7 +63,7 @@ impl Location {
 
 /// Collects faults of a body.
 #[derive(Default)]
-struct Faults(Vec<FieldError>);
+pub struct Faults(Vec<FieldError>);
 
 impl Faults {
     fn check(&mut self, holds: bool, fault: impl FnOnce() -> FieldError) {

@@ -7,10 +7,11 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Faults, Location, OrganizationReference, Sort, owned, position, taken};
+use super::{Faults, Location, OrganizationReference, owned, taken};
 use crate::access::{Module, Permission};
 use crate::audit::Change;
-use crate::http::page::Counts;
+use crate::db::scope;
+use crate::http::page::{Counts, Paging, Sorting};
 use crate::http::{ApiResult, Call, Command, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx, VersionHeader};
 use crate::ids::{AccountId, OrganizationId};
 use crate::organizations::numbers::is_uscc;
@@ -19,14 +20,14 @@ use crate::organizations::rules::{
 };
 use crate::organizations::store::organizations::{self as store, Organization, OrganizationEdit, Reference};
 use crate::organizations::store::tree;
-use crate::{list_query, page_schema};
+use crate::{filters, page_schema, text_enum};
 
 /// Unique fields of an organization, by constraint.
-const UNIQUE: &[(&str, &str)] = &[("organizations_division", "/division_code"), ("organizations_uscc", "/uscc")];
+pub const UNIQUE: &[(&str, &str)] = &[("organizations_division", "/division_code"), ("organizations_uscc", "/uscc")];
 
-list_query! {
+filters! {
     /// Filters of organizations.
-    OrganizationQuery {
+    OrganizationFilter {
         /// Part of the name.
         #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f]+$", example = "岳阳")]
         q: String,
@@ -54,11 +55,6 @@ list_query! {
         updated_at_gte: DateTime<Utc>,
         /// Changed before this instant.
         updated_at_lt: DateTime<Utc>,
-        /// Order of the list.
-        #[param(inline)]
-        sort: Sort,
-        /// Also count how many there are in all.
-        include_total: bool,
     }
 }
 
@@ -206,7 +202,7 @@ impl OrganizationView {
         let names = store::references(conn, row.parent_id.into_iter().chain(row.successor_id)).await?;
         let liaisons = store::liaisons(conn, row.id).await?;
         let writes = call.scope_for(Permission::OrganizationWrite);
-        let may_write = !writes.is_empty() && tree::covered(conn, &writes, &[row.id]).await?.contains(&row.id);
+        let may_write = !writes.is_empty() && scope::covered(conn, &writes, &[row.id]).await?.contains(&row.id);
         Ok(Self::of(row, &names, liaisons, may_write))
     }
 
@@ -269,50 +265,36 @@ pub struct OrganizationPath {
 /// Organizations of the caller's subtree in the order of their ids, which is the order of their making.
 #[utoipa::path(
     tag = "organizations",
-    params(OrganizationQuery),
+    params(OrganizationFilter, Sorting, Paging),
     responses((status = OK, body = OrganizationPage, description = "One page of organizations."))
 )]
 #[get("/api/v1/organizations")]
-pub async fn list_organizations(call: Call, query: Query<OrganizationQuery>) -> ApiResult<Reply> {
+pub async fn list_organizations(call: Call, filter: Query<OrganizationFilter>, page: PageRequest) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
-    let page = PageRequest::of(&call, &query.0)?;
     let conn = call.connection().await?;
-    let rows = store::list(&conn, &scope, &query, &page).await?;
-    let total = match query.include_total {
-        Some(true) => Some(store::total(&conn, &scope, &query).await?),
-        _ => None,
-    };
-    let view = page.page(&call, rows, |row| position!(query.sort, row), OrganizationSummaryView::of);
-    Reply::plain(&view.with_total(total))
+    let listed = store::list(&conn, &scope, &filter, &page).await?;
+    page.reply(listed, |row| page.position(row.id, row.updated_at), OrganizationSummaryView::of)
 }
 
-/// By what organizations are counted.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OrganizationsBy {
-    /// By kind.
-    Kind,
-    /// By level.
-    Level,
-    /// By state.
-    Status,
+text_enum! {
+    /// By what organizations are counted.
+    OrganizationsBy {
+        /// By kind.
+        Kind = "kind", "类型", "Kind";
+        /// By level.
+        Level = "level", "级别", "Level";
+        /// By state.
+        Status = "status", "状态", "State";
+    }
 }
 
 /// How to count organizations.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct OrganizationCountsQuery {
+pub struct OrganizationCounts {
     /// By what.
     #[param(inline)]
     by: OrganizationsBy,
-    /// Only the subtree of this organization.
-    within: Option<OrganizationId>,
-    /// Only these kinds.
-    kind: Option<Vec<OrganizationKind>>,
-    /// Only these levels.
-    level: Option<Vec<OrganizationLevel>>,
-    /// Only these states.
-    status: Option<Vec<OrganizationStatus>>,
 }
 
 /// 组织计数 · Count organizations
@@ -320,21 +302,18 @@ pub struct OrganizationCountsQuery {
 /// How many organizations of the caller's subtree there are of each kind, level or state.
 #[utoipa::path(
     tag = "organizations",
-    params(OrganizationCountsQuery),
+    params(OrganizationCounts, OrganizationFilter),
     responses((status = OK, body = Counts, description = "The counts."))
 )]
 #[get("/api/v1/organizations/counts")]
-pub async fn count_organizations(call: Call, query: Query<OrganizationCountsQuery>) -> ApiResult<Reply> {
+pub async fn count_organizations(
+    call: Call,
+    counts: Query<OrganizationCounts>,
+    filter: Query<OrganizationFilter>,
+) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
-    let OrganizationCountsQuery { by, within, kind, level, status } = query.0;
-    let filter = OrganizationQuery { within, kind, level, status, ..OrganizationQuery::default() };
     let conn = call.connection().await?;
-    let name = match by {
-        OrganizationsBy::Kind => "kind",
-        OrganizationsBy::Level => "level",
-        OrganizationsBy::Status => "status",
-    };
-    Reply::plain(&Counts::of(name, store::counts(&conn, &scope, &filter, by).await?))
+    Counts::reply(counts.by, store::counts(&conn, &scope, &filter, counts.by).await?)
 }
 
 /// 组织详情 · Get an organization
@@ -425,16 +404,15 @@ pub struct Tag(pub String);
 pub async fn create_organization(command: Command) -> ApiResult<Reply> {
     command
         .run(async |tx| {
-            tx.require_somewhere()?;
+            tree::lock_shared(tx.conn()).await?;
+            tx.require_at("parent_id").await?;
             let body: NewOrganization = tx.body()?;
             let scope = tx.scope();
-            tree::lock_shared(tx.conn()).await?;
             let parent = store::hold(tx.conn(), &scope, body.parent_id).await?;
             let parent = parent.filter(|parent| parent.status == OrganizationStatus::Active);
             let Some(parent) = parent else {
                 return Err(crate::http::ApiError::invalid(vec![FieldError::unknown_reference("/parent_id")]));
             };
-            tx.require(parent.id).await?;
             let level = body.kind.level().or(body.level);
             let mut faults = Faults::default();
             faults.check(level.is_some() && (body.level.is_none() || body.level == level), || {
@@ -494,13 +472,14 @@ fn check_place(
 }
 
 /// Whether a division fits, told at the code.
-fn division_fault(kind: OrganizationKind, code: &str, parent: Option<&Organization>) -> Option<FieldError> {
+pub fn division_fault(kind: OrganizationKind, code: &str, parent: Option<&Organization>) -> Option<FieldError> {
     let parent = parent.map(|parent| (parent.kind, parent.division_code.as_deref()));
     let fault = check_division(kind, code, parent).err()?;
     Some(FieldError::at("/division_code", "division", "区划代码与组织类型或上级区划不符", fault.to_string()))
 }
 
-async fn check_codes(tx: &mut Tx, faults: &mut Faults, division: Option<&str>, uscc: Option<&str>) -> ApiResult<()> {
+/// The division exists and the credit code is well-formed, told at the codes.
+pub async fn check_codes(tx: &mut Tx, faults: &mut Faults, division: Option<&str>, uscc: Option<&str>) -> ApiResult<()> {
     if let Some(code) = division {
         let exists = store::division_exists(tx.conn(), code).await?;
         faults

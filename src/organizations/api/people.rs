@@ -6,31 +6,32 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::organizations::Tag;
-use super::{Faults, Sort, owned, position, taken};
+use super::{Faults, owned, taken};
 use crate::access::Permission;
 use crate::accounts::require_step_up;
 use crate::audit::Change;
-use crate::http::page::Counts;
+use crate::db::scope;
+use crate::http::page::{Counts, Paging, Sorting};
 use crate::http::{
     ApiError, ApiResult, Call, Command, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx, VersionHeader,
 };
 use crate::ids::{OrganizationId, PersonId, PostId};
 use crate::organizations::numbers::{CitizenId, Phone};
 use crate::organizations::rules::{PostPosition, Sex};
+use crate::organizations::store::organizations;
 use crate::organizations::store::people::{self as store, Person, PersonEdit, Wanted};
 use crate::organizations::store::posts::Post;
-use crate::organizations::store::{organizations, tree};
 use crate::vault::{Purpose, Vault};
-use crate::{list_query, page_schema};
+use crate::{filters, page_schema, text_enum};
 
 const PHONE: &str = "people.phone";
 const ID_NUMBER: &str = "people.id_number";
 /// Most people an exact search answers.
 const SEARCH_LIMIT: i64 = 100;
 
-list_query! {
+filters! {
     /// Filters of people. Names and numbers are searched by `POST /people/search`, never in an address.
-    PersonQuery {
+    PersonFilter {
         /// Only people that this organization keeps.
         organization_id: OrganizationId,
         /// Only people kept in the subtree of this organization.
@@ -48,11 +49,6 @@ list_query! {
         updated_at_gte: DateTime<Utc>,
         /// Changed before this instant.
         updated_at_lt: DateTime<Utc>,
-        /// Order of the list.
-        #[param(inline)]
-        sort: Sort,
-        /// Also count how many there are in all.
-        include_total: bool,
     }
 }
 
@@ -123,7 +119,8 @@ struct Rights {
 impl Rights {
     async fn at(call: &Call, conn: &diesel_async::AsyncPgConnection, places: &[OrganizationId]) -> ApiResult<Self> {
         let (write, reveal) = (call.scope_for(Permission::PersonWrite), call.scope_for(Permission::PersonReveal));
-        let (write, reveal) = futures_util::try_join!(tree::covered(conn, &write, places), tree::covered(conn, &reveal, places))?;
+        let (write, reveal) =
+            futures_util::try_join!(scope::covered(conn, &write, places), scope::covered(conn, &reveal, places))?;
         Ok(Self { write, reveal })
     }
 }
@@ -188,43 +185,35 @@ pub struct PersonPath {
 /// The address book of the caller's subtree, personal numbers masked.
 #[utoipa::path(
     tag = "people",
-    params(PersonQuery),
+    params(PersonFilter, Sorting, Paging),
     responses((status = OK, body = PersonPage, description = "One page of people."))
 )]
 #[get("/api/v1/people")]
-pub async fn list_people(call: Call, query: Query<PersonQuery>) -> ApiResult<Reply> {
+pub async fn list_people(call: Call, filter: Query<PersonFilter>, page: PageRequest) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
-    let page = PageRequest::of(&call, &query.0)?;
     let conn = call.connection().await?;
-    let rows = store::list(&conn, &scope, &query, &page).await?;
-    let total = match query.include_total {
-        Some(true) => Some(store::total(&conn, &scope, &query).await?),
-        _ => None,
-    };
-    let (posts, rights) = PersonView::load_all(&call, &conn, &rows).await?;
-    let view = page.page(&call, rows, |row| position!(query.sort, row), |row| PersonView::of(row, &posts, &rights));
-    Reply::plain(&view.with_total(total))
+    let listed = store::list(&conn, &scope, &filter, &page).await?;
+    let (posts, rights) = PersonView::load_all(&call, &conn, &listed.rows).await?;
+    page.reply(listed, |row| page.position(row.id, row.updated_at), |row| PersonView::of(row, &posts, &rights))
 }
 
-/// By what people are counted.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PeopleBy {
-    /// By sex.
-    Sex,
-    /// By the organization that keeps the record.
-    OrganizationId,
+text_enum! {
+    /// By what people are counted.
+    PeopleBy {
+        /// By sex.
+        Sex = "sex", "性别", "Sex";
+        /// By the organization that keeps the record.
+        OrganizationId = "organization_id", "组织", "Organization";
+    }
 }
 
 /// How to count people.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct PersonCountsQuery {
+pub struct PersonCounts {
     /// By what.
     #[param(inline)]
     by: PeopleBy,
-    /// Only people kept in the subtree of this organization.
-    within: Option<OrganizationId>,
 }
 
 /// 人员计数 · Count people
@@ -232,19 +221,14 @@ pub struct PersonCountsQuery {
 /// How many people of the caller's subtree there are of each sex or organization.
 #[utoipa::path(
     tag = "people",
-    params(PersonCountsQuery),
+    params(PersonCounts, PersonFilter),
     responses((status = OK, body = Counts, description = "The counts."))
 )]
 #[get("/api/v1/people/counts")]
-pub async fn count_people(call: Call, query: Query<PersonCountsQuery>) -> ApiResult<Reply> {
+pub async fn count_people(call: Call, counts: Query<PersonCounts>, filter: Query<PersonFilter>) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
-    let filter = PersonQuery { within: query.within, ..PersonQuery::default() };
     let conn = call.connection().await?;
-    let name = match query.by {
-        PeopleBy::Sex => "sex",
-        PeopleBy::OrganizationId => "organization_id",
-    };
-    Reply::plain(&Counts::of(name, store::counts(&conn, &scope, &filter, query.by).await?))
+    Counts::reply(counts.by, store::counts(&conn, &scope, &filter, counts.by).await?)
 }
 
 /// An exact search: exactly one of the three.
@@ -447,7 +431,7 @@ async fn check_organization(tx: &mut Tx, faults: &mut Faults, id: OrganizationId
 pub async fn create_person(command: Command) -> ApiResult<Reply> {
     command
         .run(async |tx| {
-            tx.require_somewhere()?;
+            tx.require_at("organization_id").await?;
             let body: NewPerson = tx.body()?;
             let mut faults = Faults::default();
             check_organization(tx, &mut faults, body.organization_id).await?;
@@ -459,7 +443,6 @@ pub async fn create_person(command: Command) -> ApiResult<Reply> {
             });
             let (sex, birth_year) = agree(&mut faults, &numbers, body.sex, body.birth_year);
             faults.done()?;
-            tx.require(body.organization_id).await?;
             let now = tx.now();
             let row = Person {
                 id: PersonId::generate(),

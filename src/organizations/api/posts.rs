@@ -7,25 +7,27 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::organizations::OrganizationPath;
-use super::{Faults, OrganizationReference, Sort, owned, position, taken};
+use super::{Faults, OrganizationReference, owned, taken};
 use crate::access::Permission;
 use crate::audit::Change;
-use crate::http::page::Counts;
+use crate::db::scope;
+use crate::http::batch::{self, BatchMode, BatchView};
+use crate::http::page::{Counts, Paging, Sorting};
 use crate::http::{
     ApiError, ApiResult, Call, Command, CommandHeaders, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx, VersionHeader,
 };
 use crate::ids::{OrganizationId, PersonId, PostId};
 use crate::organizations::rules::{EmploymentMode, OrganizationStatus, PostPosition, PostStatus, Secondment};
 use crate::organizations::store::posts::{self as store, Post, PostEdit};
-use crate::organizations::store::{organizations, people, tree};
-use crate::{list_query, page_schema, work_items};
+use crate::organizations::store::{organizations, people};
+use crate::{filters, page_schema, text_enum, work_items};
 
 /// What two posts may not share, told at the field.
 const UNIQUE: &[(&str, &str)] = &[("posts_one_chair", "/position"), ("posts_once", "/from_on")];
 
-list_query! {
+filters! {
     /// Filters of posts.
-    PostQuery {
+    PostFilter {
         /// Only posts of this organization.
         organization_id: OrganizationId,
         /// Only posts in the subtree of this organization.
@@ -38,15 +40,14 @@ list_query! {
         employment_mode: Vec<EmploymentMode>,
         /// true: held today; false: over or not begun.
         current: bool,
+        /// Made at or after this instant.
+        created_at_gte: DateTime<Utc>,
+        /// Made before this instant.
+        created_at_lt: DateTime<Utc>,
         /// Changed at or after this instant.
         updated_at_gte: DateTime<Utc>,
         /// Changed before this instant.
         updated_at_lt: DateTime<Utc>,
-        /// Order of the list.
-        #[param(inline)]
-        sort: Sort,
-        /// Also count how many there are in all.
-        include_total: bool,
     }
 }
 
@@ -114,7 +115,7 @@ impl Around {
         let (organizations, people, writable) = futures_util::try_join!(
             organizations::references(conn, places.iter().copied()),
             people::names(conn, rows.iter().map(|row| row.person_id)),
-            tree::covered(conn, &writes, &places),
+            scope::covered(conn, &writes, &places),
         )?;
         Ok(Self { organizations, people, writable, today: call.today() })
     }
@@ -163,25 +164,20 @@ pub struct PostPath {
 /// Positions that people hold, held or will hold in organizations of the caller's subtree.
 #[utoipa::path(
     tag = "people",
-    params(PostQuery),
+    params(PostFilter, Sorting, Paging),
     responses((status = OK, body = PostPage, description = "One page of posts."))
 )]
 #[get("/api/v1/posts")]
-pub async fn list_posts(call: Call, query: Query<PostQuery>) -> ApiResult<Reply> {
-    page_of(&call, &query.0).await
+pub async fn list_posts(call: Call, filter: Query<PostFilter>, page: PageRequest) -> ApiResult<Reply> {
+    page_of(&call, &filter, &page).await
 }
 
-async fn page_of(call: &Call, query: &PostQuery) -> ApiResult<Reply> {
+async fn page_of(call: &Call, filter: &PostFilter, page: &PageRequest) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
-    let page = PageRequest::of(call, query)?;
-    let (conn, today) = (call.connection().await?, call.today());
-    let rows = store::list(&conn, &scope, query, today, &page).await?;
-    let total = match query.include_total {
-        Some(true) => Some(store::total(&conn, &scope, query, today).await?),
-        _ => None,
-    };
-    let around = Around::load(call, &conn, &rows).await?;
-    Reply::plain(&page.page(call, rows, |row| position!(query.sort, row), |row| around.view(row)).with_total(total))
+    let conn = call.connection().await?;
+    let listed = store::list(&conn, &scope, filter, call.today(), page).await?;
+    let around = Around::load(call, &conn, &listed.rows).await?;
+    page.reply(listed, |row| page.position(row.id, row.updated_at), |row| around.view(row))
 }
 
 /// 组织内职务 · List posts of an organization
@@ -189,39 +185,40 @@ async fn page_of(call: &Call, query: &PostQuery) -> ApiResult<Reply> {
 /// Positions of one organization of the caller's subtree.
 #[utoipa::path(
     tag = "people",
-    params(OrganizationPath, PostQuery),
+    params(OrganizationPath, PostFilter, Sorting, Paging),
     responses((status = OK, body = PostPage, description = "One page of posts."))
 )]
 #[get("/api/v1/organizations/{id}/posts")]
-pub async fn list_organization_posts(call: Call, path: Path<OrganizationPath>, query: Query<PostQuery>) -> ApiResult<Reply> {
+pub async fn list_organization_posts(
+    call: Call,
+    path: Path<OrganizationPath>,
+    filter: Query<PostFilter>,
+    page: PageRequest,
+) -> ApiResult<Reply> {
     let conn = call.connection().await?;
     let organization = organizations::find(&conn, &call.scope(), path.id).await?;
-    page_of(&call, &PostQuery { organization_id: Some(organization.id), ..query.0 }).await
+    page_of(&call, &PostFilter { organization_id: Some(organization.id), ..filter.0 }, &page).await
 }
 
-/// By what posts are counted.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PostsBy {
-    /// By position.
-    Position,
-    /// By full-time, part-time, attached.
-    EmploymentMode,
-    /// By organization.
-    OrganizationId,
+text_enum! {
+    /// By what posts are counted.
+    PostsBy {
+        /// By position.
+        Position = "position", "职务", "Position";
+        /// By full-time, part-time, attached.
+        EmploymentMode = "employment_mode", "任职方式", "Mode of employment";
+        /// By organization.
+        OrganizationId = "organization_id", "组织", "Organization";
+    }
 }
 
 /// How to count posts.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct PostCountsQuery {
+pub struct PostCounts {
     /// By what.
     #[param(inline)]
     by: PostsBy,
-    /// Only posts in the subtree of this organization.
-    within: Option<OrganizationId>,
-    /// true: held today; false: over or not begun.
-    current: Option<bool>,
 }
 
 /// 职务计数 · Count posts
@@ -229,20 +226,14 @@ pub struct PostCountsQuery {
 /// How many posts of the caller's subtree there are of each position, mode or organization.
 #[utoipa::path(
     tag = "people",
-    params(PostCountsQuery),
+    params(PostCounts, PostFilter),
     responses((status = OK, body = Counts, description = "The counts."))
 )]
 #[get("/api/v1/posts/counts")]
-pub async fn count_posts(call: Call, query: Query<PostCountsQuery>) -> ApiResult<Reply> {
+pub async fn count_posts(call: Call, counts: Query<PostCounts>, filter: Query<PostFilter>) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
-    let filter = PostQuery { within: query.within, current: query.current, ..PostQuery::default() };
     let conn = call.connection().await?;
-    let name = match query.by {
-        PostsBy::Position => "position",
-        PostsBy::EmploymentMode => "employment_mode",
-        PostsBy::OrganizationId => "organization_id",
-    };
-    Reply::plain(&Counts::of(name, store::counts(&conn, &scope, &filter, call.today(), query.by).await?))
+    Counts::reply(counts.by, store::counts(&conn, &scope, &filter, call.today(), counts.by).await?)
 }
 
 /// A new post.
@@ -291,7 +282,7 @@ pub struct NewPost {
 pub async fn create_post(command: Command) -> ApiResult<Reply> {
     command
         .run(async |tx| {
-            tx.require_somewhere()?;
+            tx.require_at("organization_id").await?;
             let body: NewPost = tx.body()?;
             let scope = tx.scope();
             let organization = organizations::hold(tx.conn(), &scope, body.organization_id).await?;
@@ -302,7 +293,6 @@ pub async fn create_post(command: Command) -> ApiResult<Reply> {
             faults.check(known, || FieldError::unknown_reference("/person_id"));
             check_dates(&mut faults, body.from_on, body.to_on);
             faults.done()?;
-            tx.require(body.organization_id).await?;
             let now = tx.now();
             let row = Post {
                 id: PostId::generate(),
@@ -481,6 +471,9 @@ async fn end(
     let body = body(tx).await?;
     let mut faults = Faults::default();
     check_dates(&mut faults, before.from_on, Some(body.to_on));
+    faults.check(before.to_on.is_none_or(|last| body.to_on <= last), || {
+        FieldError::at("/to_on", "after_end", "不能晚于原定的结束日期", "must not be after the day on which it ends already")
+    });
     faults.done()?;
     let (now, by) = (tx.now(), tx.caller()?.account_id);
     let after = store::end(tx.conn(), id, body.to_on, &body.reason, now).await.map_err(|error| taken(error, UNIQUE))?;
@@ -508,7 +501,7 @@ pub struct PostBatch {
     /// What is done with every item.
     pub action: PostBatchAction,
     /// All or nothing, or one by one.
-    pub mode: crate::http::batch::BatchMode,
+    pub mode: BatchMode,
     /// The posts.
     #[schema(min_items = 1, max_items = 100)]
     pub items: Vec<PostBatchItem>,
@@ -538,8 +531,8 @@ pub struct PostBatchItem {
     params(KeyHeader),
     request_body = PostBatch,
     responses(
-        (status = OK, body = crate::http::batch::BatchView, description = "Every item was done."),
-        (status = MULTI_STATUS, body = crate::http::batch::BatchView, description = "One result per item.")
+        (status = OK, body = BatchView, description = "Every item was done."),
+        (status = MULTI_STATUS, body = BatchView, description = "One result per item.")
     )
 )]
 #[post("/api/v1/posts/batch")]
@@ -549,12 +542,18 @@ pub async fn batch_posts(command: Command) -> ApiResult<Reply> {
             tx.require_somewhere()?;
             let body: PostBatch = tx.body()?;
             let PostBatchAction::End = body.action;
-            crate::http::batch::run(tx, body.mode, body.items, async |tx: &mut Tx, item: PostBatchItem| {
-                let body = EndPost { to_on: item.to_on, reason: item.reason };
-                let view = end(tx, item.id, Some(item.version), async move |_: &Tx| Ok(body)).await?;
-                let version = view.version;
-                Ok((item.id.0, version, serde_json::to_value(view).unwrap_or(Value::Null)))
-            })
+            batch::run(
+                tx,
+                body.mode,
+                body.items,
+                |item| item.id.0,
+                async |tx: &mut Tx, item: PostBatchItem| {
+                    let body = EndPost { to_on: item.to_on, reason: item.reason };
+                    let view = end(tx, item.id, Some(item.version), async move |_: &Tx| Ok(body)).await?;
+                    let version = view.version;
+                    Ok((item.id.0, version, serde_json::to_value(view).unwrap_or(Value::Null)))
+                },
+            )
             .await
         })
         .await

@@ -5,22 +5,23 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Faults, Location, OrganizationReference, Sort, owned, position};
+use super::{Faults, Location, OrganizationReference, owned};
 use crate::access::Permission;
 use crate::audit::Change;
-use crate::http::page::Counts;
+use crate::db::scope;
+use crate::http::page::{Counts, Paging, Sorting};
 use crate::http::{
     ApiError, ApiResult, Call, Command, CommandHeaders, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx, VersionHeader,
 };
 use crate::ids::{OrganizationId, SiteId};
 use crate::organizations::rules::{AccreditationLevel, OrganizationStatus, SiteChecklistItem, SiteKind, SiteStatus};
+use crate::organizations::store::organizations;
 use crate::organizations::store::sites::{self as store, Site, SiteEdit};
-use crate::organizations::store::{organizations, tree};
-use crate::{list_query, page_schema};
+use crate::{filters, page_schema, text_enum};
 
-list_query! {
+filters! {
     /// Filters of sites.
-    SiteQuery {
+    SiteFilter {
         /// Part of the name.
         #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f]+$", example = "妇女之家")]
         q: String,
@@ -34,15 +35,14 @@ list_query! {
         organization_id: OrganizationId,
         /// Only sites in the subtree of this organization.
         within: OrganizationId,
+        /// Made at or after this instant.
+        created_at_gte: DateTime<Utc>,
+        /// Made before this instant.
+        created_at_lt: DateTime<Utc>,
         /// Changed at or after this instant.
         updated_at_gte: DateTime<Utc>,
         /// Changed before this instant.
         updated_at_lt: DateTime<Utc>,
-        /// Order of the list.
-        #[param(inline)]
-        sort: Sort,
-        /// Also count how many there are in all.
-        include_total: bool,
     }
 }
 
@@ -54,7 +54,7 @@ pub struct ChecklistEntry {
     pub item: SiteChecklistItem,
     /// Whether the site meets it.
     pub met: bool,
-    /// A remark.
+    /// A remark; null in the public view.
     #[schema(required = true, min_length = 1, max_length = 200, pattern = "^[^\\x00-\\x1f]+$")]
     pub remark: Option<String>,
 }
@@ -106,7 +106,7 @@ pub struct SiteView {
     /// When it was closed.
     #[schema(required = true)]
     pub closed_on: Option<NaiveDate>,
-    /// Why it was closed.
+    /// Why it was closed; null in the public view.
     #[schema(required = true, max_length = 500, pattern = "^[^\\x00-\\x1f]+$")]
     pub close_reason: Option<String>,
     /// What the caller may do with it now.
@@ -126,6 +126,7 @@ page_schema!(SitePage, SiteView);
 /// What the views of some sites need beside their rows.
 struct Around {
     owners: std::collections::HashMap<OrganizationId, organizations::Reference>,
+    readable: Vec<OrganizationId>,
     writable: Vec<OrganizationId>,
     accreditable: Vec<OrganizationId>,
 }
@@ -133,23 +134,30 @@ struct Around {
 impl Around {
     async fn load(call: &Call, conn: &diesel_async::AsyncPgConnection, rows: &[Site]) -> ApiResult<Self> {
         let places: Vec<_> = rows.iter().map(|row| row.owner_organization_id).collect();
-        let (writes, accredits) = (call.scope_for(Permission::SiteWrite), call.scope_for(Permission::SiteAccredit));
-        let (owners, writable, accreditable) = futures_util::try_join!(
+        let scopes = [Permission::OrganizationRead, Permission::SiteWrite, Permission::SiteAccredit];
+        let [reads, writes, accredits] = scopes.map(|permission| call.scope_for(permission));
+        let (owners, readable, writable, accreditable) = futures_util::try_join!(
             organizations::references(conn, places.iter().copied()),
-            tree::covered(conn, &writes, &places),
-            tree::covered(conn, &accredits, &places),
+            scope::covered(conn, &reads, &places),
+            scope::covered(conn, &writes, &places),
+            scope::covered(conn, &accredits, &places),
         )?;
-        Ok(Self { owners, writable, accreditable })
+        Ok(Self { owners, readable, writable, accreditable })
     }
 
+    /// The view of a row. Remarks and reasons are for the federation's own; everybody else gets the public view.
     fn view(&self, row: Site) -> SiteView {
-        let (write, accredit) =
-            (self.writable.contains(&row.owner_organization_id), self.accreditable.contains(&row.owner_organization_id));
+        let within = |places: &[OrganizationId]| places.contains(&row.owner_organization_id);
+        let (inside, write, accredit) = (within(&self.readable), within(&self.writable), within(&self.accreditable));
+        let mut checklist: Vec<ChecklistEntry> = serde_json::from_value(row.checklist).unwrap_or_default();
+        if !inside {
+            checklist.iter_mut().for_each(|entry| entry.remark = None);
+        }
         SiteView {
             owner: self.owners.get(&row.owner_organization_id).map(OrganizationReference::from),
             allowed_actions: owned(&row.status.actions(write, accredit)),
             location: Location::of(row.longitude, row.latitude),
-            checklist: serde_json::from_value(row.checklist).unwrap_or_default(),
+            checklist,
             id: row.id,
             owner_organization_id: row.owner_organization_id,
             kind: row.kind,
@@ -163,7 +171,7 @@ impl Around {
             accreditation_document: row.accreditation_document,
             status: row.status,
             closed_on: row.closed_on,
-            close_reason: row.close_reason,
+            close_reason: row.close_reason.filter(|_| inside),
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -185,45 +193,36 @@ pub struct SitePath {
 /// Women's Homes and the other places where work happens, for anybody.
 #[utoipa::path(
     tag = "sites",
-    params(SiteQuery),
+    params(SiteFilter, Sorting, Paging),
     responses((status = OK, body = SitePage, description = "One page of sites."))
 )]
 #[get("/api/v1/sites")]
-pub async fn list_sites(call: Call, query: Query<SiteQuery>) -> ApiResult<Reply> {
-    let page = PageRequest::of(&call, &query.0)?;
+pub async fn list_sites(call: Call, filter: Query<SiteFilter>, page: PageRequest) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let rows = store::list(&conn, &query, &page).await?;
-    let total = match query.include_total {
-        Some(true) => Some(store::total(&conn, &query).await?),
-        _ => None,
-    };
-    let around = Around::load(&call, &conn, &rows).await?;
-    Reply::plain(&page.page(&call, rows, |row| position!(query.sort, row), |row| around.view(row)).with_total(total))
+    let listed = store::list(&conn, &filter, &page).await?;
+    let around = Around::load(&call, &conn, &listed.rows).await?;
+    page.reply(listed, |row| page.position(row.id, row.updated_at), |row| around.view(row))
 }
 
-/// By what sites are counted.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SitesBy {
-    /// By kind.
-    Kind,
-    /// By state.
-    Status,
-    /// By demonstration grade.
-    Accreditation,
+text_enum! {
+    /// By what sites are counted.
+    SitesBy {
+        /// By kind.
+        Kind = "kind", "类型", "Kind";
+        /// By state.
+        Status = "status", "状态", "State";
+        /// By demonstration grade.
+        Accreditation = "accreditation", "示范等级", "Demonstration grade";
+    }
 }
 
 /// How to count sites.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct SiteCountsQuery {
+pub struct SiteCounts {
     /// By what.
     #[param(inline)]
     by: SitesBy,
-    /// Only sites in the subtree of this organization.
-    within: Option<OrganizationId>,
-    /// Only these kinds.
-    kind: Option<Vec<SiteKind>>,
 }
 
 /// 阵地计数 · Count sites
@@ -231,20 +230,13 @@ pub struct SiteCountsQuery {
 /// How many sites there are of each kind, state or grade.
 #[utoipa::path(
     tag = "sites",
-    params(SiteCountsQuery),
+    params(SiteCounts, SiteFilter),
     responses((status = OK, body = Counts, description = "The counts."))
 )]
 #[get("/api/v1/sites/counts")]
-pub async fn count_sites(call: Call, query: Query<SiteCountsQuery>) -> ApiResult<Reply> {
-    let SiteCountsQuery { by, within, kind } = query.0;
-    let filter = SiteQuery { within, kind, ..SiteQuery::default() };
+pub async fn count_sites(call: Call, counts: Query<SiteCounts>, filter: Query<SiteFilter>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let name = match by {
-        SitesBy::Kind => "kind",
-        SitesBy::Status => "status",
-        SitesBy::Accreditation => "accreditation",
-    };
-    Reply::plain(&Counts::of(name, store::counts(&conn, &filter, by).await?))
+    Counts::reply(counts.by, store::counts(&conn, &filter, counts.by).await?)
 }
 
 /// 阵地详情 · Get a site
@@ -315,7 +307,7 @@ pub struct NewSite {
 pub async fn create_site(command: Command) -> ApiResult<Reply> {
     command
         .run(async |tx| {
-            tx.require_somewhere()?;
+            tx.require_at("owner_organization_id").await?;
             let body: NewSite = tx.body()?;
             let scope = tx.scope();
             let owner = organizations::hold(tx.conn(), &scope, body.owner_organization_id).await?;
@@ -324,7 +316,6 @@ pub async fn create_site(command: Command) -> ApiResult<Reply> {
             faults.check(active, || FieldError::unknown_reference("/owner_organization_id"));
             check_checklist(&mut faults, &body.checklist);
             faults.done()?;
-            tx.require(body.owner_organization_id).await?;
             let now = tx.now();
             let (longitude, latitude) = Location::parts(body.location);
             let row = Site {

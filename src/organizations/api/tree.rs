@@ -5,26 +5,33 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::organizations::{OrganizationPath, OrganizationSummaryView, OrganizationView, check_parent, in_status, record};
-use super::{Faults, OrganizationReference};
-use crate::http::page::Position;
+use super::organizations::{
+    OrganizationPath, OrganizationSummaryView, OrganizationView, UNIQUE, check_codes, check_parent, division_fault, in_status,
+    record,
+};
+use super::{Faults, OrganizationReference, taken};
+use crate::http::page::{Paging, Sorting};
 use crate::http::{ApiError, ApiResult, Call, Code, Command, CommandHeaders, FieldError, PageRequest, Path, Query, Reply};
 use crate::ids::OrganizationId;
 use crate::organizations::rules::{OrganizationKind, OrganizationStatus, PostPosition, SiteKind};
 use crate::organizations::store::organizations::{self as store, Organization};
 use crate::organizations::store::tree;
-use crate::{list_query, page_schema};
+use crate::{filters, page_schema};
 
 /// Where an organization moves.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(examples(json!({
     "parent_id": "0168028c-2f00-7000-8000-430602002000",
+    "division_code": null,
     "reason": "区划调整"
 })))]
 pub struct MoveOrganization {
     /// The new guidance parent.
     pub parent_id: OrganizationId,
+    /// Its division code from now on; null: none, until the statistics bureau gives one.
+    #[schema(required = true, min_length = 6, max_length = 12, pattern = "^[0-9]{6}([0-9]{3}([0-9]{3})?)?$")]
+    pub division_code: Option<String>,
     /// Why.
     #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00-\\x1f]+$")]
     pub reason: String,
@@ -41,7 +48,7 @@ pub struct MovedOrganizationPath {
 
 /// 调整上级 · Move an organization
 ///
-/// Hangs an organization and all below it under another parent from today on. The caller needs the right over both parents; the history keeps the old place.
+/// Hangs an organization and all below it under another parent from today on, with the division code it has there. The caller needs the right over both parents; the history keeps the old place.
 #[utoipa::path(
     tag = "organizations",
     params(MovedOrganizationPath, CommandHeaders),
@@ -74,13 +81,17 @@ pub async fn move_organization(command: Command, path: Path<MovedOrganizationPat
             tx.require(parent.id).await?;
             let mut faults = Faults::default();
             faults.0.extend(check_parent(before.kind, before.level, &parent));
+            let code = body.division_code.as_deref();
+            faults.0.extend(code.and_then(|code| division_fault(before.kind, code, Some(&parent))));
+            check_codes(tx, &mut faults, code, None).await?;
             let cycle = tree::is_below(tx.conn(), parent.id, id).await?;
             faults.check(!cycle, || {
                 FieldError::at("/parent_id", "cycle", "不能移到自己或自己的下级之下", "lies in the subtree that is to be moved")
             });
             faults.done()?;
             let (now, today) = (tx.now(), tx.today());
-            let after = store::set_parent(tx.conn(), id, parent.id, now, today).await?;
+            let after =
+                store::set_parent(tx.conn(), id, parent.id, code, now, today).await.map_err(|error| taken(error, UNIQUE))?;
             record(tx, "organization.moved", before, &after, Some(&body.reason)).await?;
             OrganizationView::reply(tx, after).await
         })
@@ -156,9 +167,9 @@ async fn in_the_way(conn: &diesel_async::AsyncPgConnection, id: OrganizationId, 
         .because(format!("还有{}，请先处理", zh.join("、")), format!("there are {}; deal with them first", en.join(", "))))
 }
 
-list_query! {
+filters! {
     /// Filters of children.
-    ChildrenQuery {
+    ChildrenFilter {
         /// Only these kinds.
         kind: Vec<OrganizationKind>,
         /// Only these states.
@@ -183,25 +194,25 @@ page_schema!(ChildPage, ChildView);
 /// The direct children, a page at a time, each with the number of its own: a tree is opened node by node.
 #[utoipa::path(
     tag = "organizations",
-    params(OrganizationPath, ChildrenQuery),
+    params(OrganizationPath, ChildrenFilter, Sorting, Paging),
     responses((status = OK, body = ChildPage, description = "One page of children."))
 )]
 #[get("/api/v1/organizations/{id}/children")]
 pub async fn list_organization_children(
     call: Call,
     path: Path<OrganizationPath>,
-    query: Query<ChildrenQuery>,
+    filter: Query<ChildrenFilter>,
+    page: PageRequest,
 ) -> ApiResult<Reply> {
-    let page = PageRequest::of(&call, &query.0)?;
     let conn = call.connection().await?;
     let parent = store::find(&conn, &call.scope(), path.id).await?;
-    let rows = store::children(&conn, parent.id, &query, &page).await?;
-    let counts = store::child_counts(&conn, rows.iter().map(|row| row.id).collect()).await?;
+    let listed = store::children(&conn, parent.id, &filter, &page).await?;
+    let counts = store::child_counts(&conn, listed.rows.iter().map(|row| row.id).collect()).await?;
     let view = |row: Organization| ChildView {
         children_count: counts.get(&row.id).copied().unwrap_or(0),
         organization: OrganizationSummaryView::of(row),
     };
-    Reply::plain(&page.page(&call, rows, |row| Position::id(row.id), view))
+    page.reply(listed, |row| page.position(row.id, row.updated_at), view)
 }
 
 /// What lies above an organization.

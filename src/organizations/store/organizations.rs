@@ -4,22 +4,24 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::dsl::{Eq, InnerJoinQuerySource, count_star};
-use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 
-use super::{COUNTED, Capped, Condition, all_of, load_page, tree};
+use super::tree;
 use crate::access::{Module, Scope};
+use crate::db::contains;
+use crate::db::page::{Condition, all_of};
 use crate::db::schema::{accounts, divisions, organization_liaisons, organization_tree, organizations, people, posts, sites};
+use crate::db::scope::below;
 use crate::http::PageRequest;
+use crate::http::page::{Counted, Listed};
 use crate::ids::{AccountId, OrganizationId};
-use crate::organizations::api::Sort;
-use crate::organizations::api::directory::DirectoryQuery;
-use crate::organizations::api::organizations::{OrganizationQuery, OrganizationsBy};
-use crate::organizations::api::tree::ChildrenQuery;
+use crate::organizations::api::directory::DirectoryFilter;
+use crate::organizations::api::organizations::{OrganizationFilter, OrganizationsBy};
+use crate::organizations::api::tree::ChildrenFilter;
 use crate::organizations::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition, SiteKind};
-use crate::reference::contains;
+use crate::{count_by, load_page, when};
 
 /// An organization as it is stored.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
@@ -99,90 +101,54 @@ macro_rules! listed {
     };
 }
 
-fn matching<'a>(roots: &[OrganizationId], query: &'a OrganizationQuery) -> Condition<'a, Source> {
+fn matching<'a>(roots: &[OrganizationId], filter: &'a OrganizationFilter) -> Condition<'a, Source> {
     let mut all: Vec<Condition<'a, Source>> = vec![Box::new(organization_tree::to_on.is_null().nullable())];
     match roots {
         [only] => all.push(Box::new(organization_tree::ancestor_id.eq(*only).nullable())),
         many => all.push(Box::new(organization_tree::ancestor_id.eq_any(many.to_vec()).nullable())),
     }
-    if let Some(kinds) = &query.kind {
-        all.push(Box::new(organizations::kind.eq_any(kinds).nullable()));
-    }
-    if let Some(levels) = &query.level {
-        all.push(Box::new(organizations::level.eq_any(levels).nullable()));
-    }
-    if let Some(statuses) = &query.status {
-        all.push(Box::new(organizations::status.eq_any(statuses).nullable()));
-    }
-    if let Some(parent) = &query.parent_id {
-        all.push(Box::new(organizations::parent_id.eq(parent)));
-    }
-    if let Some(code) = &query.division_code {
-        all.push(Box::new(organizations::division_code.eq(code)));
-    }
-    if let Some(tag) = &query.tag {
-        all.push(Box::new(organizations::tags.contains(vec![tag]).nullable()));
-    }
-    if let Some(q) = &query.q {
-        all.push(Box::new(organizations::name.like(contains(q)).nullable()));
-    }
-    if let Some(from) = &query.created_at_gte {
-        all.push(Box::new(organizations::created_at.ge(from).nullable()));
-    }
-    if let Some(before) = &query.created_at_lt {
-        all.push(Box::new(organizations::created_at.lt(before).nullable()));
-    }
-    if let Some(from) = &query.updated_at_gte {
-        all.push(Box::new(organizations::updated_at.ge(from).nullable()));
-    }
-    if let Some(before) = &query.updated_at_lt {
-        all.push(Box::new(organizations::updated_at.lt(before).nullable()));
-    }
+    when!(all,
+        filter.kind, |kinds| organizations::kind.eq_any(kinds);
+        filter.level, |levels| organizations::level.eq_any(levels);
+        filter.status, |statuses| organizations::status.eq_any(statuses);
+        filter.parent_id, |parent| organizations::parent_id.eq(parent);
+        filter.division_code, |code| organizations::division_code.eq(code);
+        filter.tag, |tag| organizations::tags.contains(vec![tag]);
+        filter.q, |q| organizations::name.like(contains(q));
+        filter.created_at_gte, |from| organizations::created_at.ge(from);
+        filter.created_at_lt, |before| organizations::created_at.lt(before);
+        filter.updated_at_gte, |from| organizations::updated_at.ge(from);
+        filter.updated_at_lt, |before| organizations::updated_at.lt(before);
+    );
     all_of(all)
 }
 
 /// One page of the organizations in a scope.
 pub async fn list(
-    mut conn: &AsyncPgConnection,
+    conn: &AsyncPgConnection,
     scope: &Scope,
-    query: &OrganizationQuery,
+    filter: &OrganizationFilter,
     page: &PageRequest,
-) -> QueryResult<Vec<Organization>> {
-    let roots = tree::roots(conn, scope, query.within).await?;
-    let rows = listed!().filter(matching(&roots, query)).select(Organization::as_select());
-    load_page!(conn, rows, organization_tree::descendant_id, organizations::updated_at, query.sort, page)
-}
-
-/// How many there are, counted up to one beyond the cap.
-pub async fn total(mut conn: &AsyncPgConnection, scope: &Scope, query: &OrganizationQuery) -> QueryResult<i64> {
-    let roots = tree::roots(conn, scope, query.within).await?;
-    let rows = listed!().filter(matching(&roots, query)).select(organization_tree::descendant_id).limit(COUNTED);
-    Capped(rows).get_result(&mut conn).await
+) -> QueryResult<Listed<Organization>> {
+    let roots = tree::roots(conn, scope, filter.within).await?;
+    let rows = || listed!().filter(matching(&roots, filter));
+    let select = Organization::as_select;
+    load_page!(conn, page, rows(), select(), by(organization_tree::descendant_id, organizations::updated_at))
 }
 
 /// How many there are of each kind, level or status.
 pub async fn counts(
     mut conn: &AsyncPgConnection,
     scope: &Scope,
-    query: &OrganizationQuery,
+    filter: &OrganizationFilter,
     by: OrganizationsBy,
-) -> QueryResult<Vec<(Option<String>, i64)>> {
-    let roots = tree::roots(conn, scope, query.within).await?;
-    macro_rules! count_by {
-        ($column:expr) => {
-            listed!()
-                .filter(matching(&roots, query))
-                .group_by($column)
-                .select(($column.nullable(), count_star()))
-                .order($column)
-                .load(&mut conn)
-                .await
-        };
-    }
+) -> QueryResult<Vec<Counted>> {
+    let roots = tree::roots(conn, scope, filter.within).await?;
+    let rows = listed!().filter(matching(&roots, filter));
     match by {
-        OrganizationsBy::Kind => count_by!(organizations::kind),
-        OrganizationsBy::Level => count_by!(organizations::level),
-        OrganizationsBy::Status => count_by!(organizations::status),
+        OrganizationsBy::Kind => count_by!(conn, rows, organizations::kind),
+        OrganizationsBy::Level => count_by!(conn, rows, organizations::level),
+        OrganizationsBy::Status => count_by!(conn, rows, organizations::status),
     }
 }
 
@@ -190,7 +156,7 @@ pub async fn counts(
 pub async fn find(mut conn: &AsyncPgConnection, scope: &Scope, id: OrganizationId) -> QueryResult<Organization> {
     organizations::table
         .filter(organizations::id.eq(id))
-        .filter(organizations::id.eq_any(tree::below(scope.places()).filter(organization_tree::descendant_id.eq(id))))
+        .filter(organizations::id.eq_any(below(scope.places()).filter(organization_tree::descendant_id.eq(id))))
         .select(Organization::as_select())
         .first(&mut conn)
         .await
@@ -200,7 +166,7 @@ pub async fn find(mut conn: &AsyncPgConnection, scope: &Scope, id: OrganizationI
 pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: OrganizationId) -> QueryResult<Organization> {
     organizations::table
         .filter(organizations::id.eq(id))
-        .filter(organizations::id.eq_any(tree::below(scope.places()).filter(organization_tree::descendant_id.eq(id))))
+        .filter(organizations::id.eq_any(below(scope.places()).filter(organization_tree::descendant_id.eq(id))))
         .select(Organization::as_select())
         .for_update()
         .first(conn)
@@ -211,7 +177,7 @@ pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: OrganizationI
 pub async fn hold(conn: &mut AsyncPgConnection, scope: &Scope, id: OrganizationId) -> QueryResult<Option<Organization>> {
     organizations::table
         .filter(organizations::id.eq(id))
-        .filter(organizations::id.eq_any(tree::below(scope.places()).filter(organization_tree::descendant_id.eq(id))))
+        .filter(organizations::id.eq_any(below(scope.places()).filter(organization_tree::descendant_id.eq(id))))
         .select(Organization::as_select())
         .for_share()
         .first(conn)
@@ -241,28 +207,23 @@ pub async fn references(
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 
-/// One page of the children of an organization, in the order of their ids.
+/// One page of the children of an organization.
 pub async fn children(
-    mut conn: &AsyncPgConnection,
+    conn: &AsyncPgConnection,
     parent: OrganizationId,
-    query: &ChildrenQuery,
+    filter: &ChildrenFilter,
     page: &PageRequest,
-) -> QueryResult<Vec<Organization>> {
-    let after = page.after.as_ref().map_or(uuid::Uuid::nil(), |after| after.id);
-    let mut rows = organizations::table
-        .filter(organizations::parent_id.eq(parent))
-        .filter(organizations::id.gt(after))
-        .order(organizations::id)
-        .limit(page.rows())
-        .select(Organization::as_select())
-        .into_boxed();
-    if let Some(kinds) = &query.kind {
-        rows = rows.filter(organizations::kind.eq_any(kinds));
-    }
-    if let Some(statuses) = &query.status {
-        rows = rows.filter(organizations::status.eq_any(statuses));
-    }
-    rows.load(&mut conn).await
+) -> QueryResult<Listed<Organization>> {
+    let matching = || {
+        let mut all: Vec<Condition<'_, organizations::table>> = vec![Box::new(organizations::parent_id.eq(parent))];
+        when!(all,
+            filter.kind, |kinds| organizations::kind.eq_any(kinds);
+            filter.status, |statuses| organizations::status.eq_any(statuses);
+        );
+        all_of(all)
+    };
+    let rows = || organizations::table.filter(matching());
+    load_page!(conn, page, rows(), Organization::as_select(), by(organizations::id, organizations::updated_at))
 }
 
 /// How many active children each of some organizations has.
@@ -387,11 +348,12 @@ pub async fn update(
         .await
 }
 
-/// Hangs an organization and all below it under another parent. Call it under [`tree::lock_alone`].
+/// Hangs an organization and all below it under another parent, with the code it has there. Call it under [`tree::lock_alone`].
 pub async fn set_parent(
     conn: &mut AsyncPgConnection,
     id: OrganizationId,
     parent: OrganizationId,
+    division_code: Option<&str>,
     now: DateTime<Utc>,
     today: NaiveDate,
 ) -> QueryResult<Organization> {
@@ -399,6 +361,7 @@ pub async fn set_parent(
     diesel::update(organizations::table.find(id))
         .set((
             organizations::parent_id.eq(parent),
+            organizations::division_code.eq(division_code),
             organizations::version.eq(organizations::version + 1),
             organizations::updated_at.eq(now),
         ))
@@ -464,36 +427,30 @@ pub async fn known_accounts(mut conn: &AsyncPgConnection, scope: &Scope, ids: &[
     accounts::table
         .filter(accounts::id.eq_any(ids))
         .filter(accounts::status.eq("active"))
-        .filter(accounts::organization_id.eq_any(tree::below(scope.places())))
+        .filter(accounts::organization_id.eq_any(below(scope.places())))
         .select(accounts::id)
         .load(&mut conn)
         .await
 }
 
-/// One page of the public directory, in the order of the ids.
+/// One page of the public directory.
 pub async fn directory(
-    mut conn: &AsyncPgConnection,
-    query: &DirectoryQuery,
+    conn: &AsyncPgConnection,
+    filter: &DirectoryFilter,
     page: &PageRequest,
-) -> QueryResult<Vec<Organization>> {
-    let after = page.after.as_ref().map_or(uuid::Uuid::nil(), |after| after.id);
-    let mut rows = organizations::table
-        .filter(organizations::status.eq(OrganizationStatus::Active))
-        .filter(organizations::id.gt(after))
-        .order(organizations::id)
-        .limit(page.rows())
-        .select(Organization::as_select())
-        .into_boxed::<Pg>();
-    if let Some(kinds) = &query.kind {
-        rows = rows.filter(organizations::kind.eq_any(kinds));
-    }
-    if let Some(code) = &query.division_code {
-        rows = rows.filter(organizations::division_code.eq(code));
-    }
-    if let Some(q) = &query.q {
-        rows = rows.filter(organizations::name.like(contains(q)));
-    }
-    rows.load(&mut conn).await
+) -> QueryResult<Listed<Organization>> {
+    let matching = || {
+        let active = organizations::status.eq(OrganizationStatus::Active);
+        let mut all: Vec<Condition<'_, organizations::table>> = vec![Box::new(active.nullable())];
+        when!(all,
+            filter.kind, |kinds| organizations::kind.eq_any(kinds);
+            filter.division_code, |code| organizations::division_code.eq(code);
+            filter.q, |q| organizations::name.like(contains(q));
+        );
+        all_of(all)
+    };
+    let rows = || organizations::table.filter(matching());
+    load_page!(conn, page, rows(), Organization::as_select(), by(organizations::id, organizations::updated_at))
 }
 
 /// One active organization, as the public sees it.

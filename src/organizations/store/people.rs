@@ -3,19 +3,21 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::{COUNTED, Capped, Condition, all_of, load_page, tree};
+use super::tree;
 use crate::access::Scope;
+use crate::db::page::{Condition, all_of};
 use crate::db::schema::{people, posts};
+use crate::db::scope::below;
 use crate::http::PageRequest;
+use crate::http::page::{Counted, Listed};
 use crate::ids::{OrganizationId, PersonId};
-use crate::organizations::api::Sort;
-use crate::organizations::api::people::{PeopleBy, PersonQuery};
+use crate::organizations::api::people::{PeopleBy, PersonFilter};
 use crate::organizations::rules::Sex;
 use crate::organizations::store::posts::Post;
+use crate::{count_by, load_page, when};
 
 /// A person as it is stored. Never serialized: it holds sealed numbers.
 #[derive(Clone, Queryable, Selectable, Insertable)]
@@ -65,71 +67,44 @@ pub enum Wanted {
     IdNumberHash(Vec<u8>),
 }
 
-fn matching<'a>(roots: &[OrganizationId], query: &'a PersonQuery) -> Condition<'a, people::table> {
-    let mut all: Vec<Condition<'a, people::table>> =
-        vec![Box::new(people::organization_id.eq_any(tree::below(roots)).nullable())];
-    if let Some(id) = &query.organization_id {
-        all.push(Box::new(people::organization_id.eq(id).nullable()));
-    }
-    if let Some(sex) = &query.sex {
-        all.push(Box::new(people::sex.eq(sex)));
-    }
-    if let Some(tag) = &query.tag {
-        all.push(Box::new(people::tags.contains(vec![tag]).nullable()));
-    }
-    if let Some(from) = &query.created_at_gte {
-        all.push(Box::new(people::created_at.ge(from).nullable()));
-    }
-    if let Some(before) = &query.created_at_lt {
-        all.push(Box::new(people::created_at.lt(before).nullable()));
-    }
-    if let Some(from) = &query.updated_at_gte {
-        all.push(Box::new(people::updated_at.ge(from).nullable()));
-    }
-    if let Some(before) = &query.updated_at_lt {
-        all.push(Box::new(people::updated_at.lt(before).nullable()));
-    }
+fn matching<'a>(roots: &[OrganizationId], filter: &'a PersonFilter) -> Condition<'a, people::table> {
+    let mut all: Vec<Condition<'a, people::table>> = vec![Box::new(people::organization_id.eq_any(below(roots)).nullable())];
+    when!(all,
+        filter.organization_id, |id| people::organization_id.eq(id);
+        filter.sex, |sex| people::sex.eq(sex);
+        filter.tag, |tag| people::tags.contains(vec![tag]);
+        filter.created_at_gte, |from| people::created_at.ge(from);
+        filter.created_at_lt, |before| people::created_at.lt(before);
+        filter.updated_at_gte, |from| people::updated_at.ge(from);
+        filter.updated_at_lt, |before| people::updated_at.lt(before);
+    );
     all_of(all)
 }
 
 /// One page of the people in a scope.
 pub async fn list(
-    mut conn: &AsyncPgConnection,
+    conn: &AsyncPgConnection,
     scope: &Scope,
-    query: &PersonQuery,
+    filter: &PersonFilter,
     page: &PageRequest,
-) -> QueryResult<Vec<Person>> {
-    let roots = tree::roots(conn, scope, query.within).await?;
-    let rows = people::table.filter(matching(&roots, query)).select(Person::as_select());
-    load_page!(conn, rows, people::id, people::updated_at, query.sort, page)
-}
-
-/// How many there are, counted up to one beyond the cap.
-pub async fn total(mut conn: &AsyncPgConnection, scope: &Scope, query: &PersonQuery) -> QueryResult<i64> {
-    let roots = tree::roots(conn, scope, query.within).await?;
-    Capped(people::table.filter(matching(&roots, query)).select(people::id).limit(COUNTED)).get_result(&mut conn).await
+) -> QueryResult<Listed<Person>> {
+    let roots = tree::roots(conn, scope, filter.within).await?;
+    let rows = || people::table.filter(matching(&roots, filter));
+    load_page!(conn, page, rows(), Person::as_select(), by(people::id, people::updated_at))
 }
 
 /// How many there are of each sex or organization.
 pub async fn counts(
     mut conn: &AsyncPgConnection,
     scope: &Scope,
-    query: &PersonQuery,
+    filter: &PersonFilter,
     by: PeopleBy,
-) -> QueryResult<Vec<(Option<String>, i64)>> {
-    let roots = tree::roots(conn, scope, query.within).await?;
-    let rows = people::table.filter(matching(&roots, query));
+) -> QueryResult<Vec<Counted>> {
+    let roots = tree::roots(conn, scope, filter.within).await?;
+    let rows = people::table.filter(matching(&roots, filter));
     match by {
-        PeopleBy::Sex => rows.group_by(people::sex).select((people::sex, count_star())).order(people::sex).load(&mut conn).await,
-        PeopleBy::OrganizationId => {
-            let counts: Vec<(OrganizationId, i64)> = rows
-                .group_by(people::organization_id)
-                .select((people::organization_id, count_star()))
-                .order(people::organization_id)
-                .load(&mut conn)
-                .await?;
-            Ok(counts.into_iter().map(|(id, count)| (Some(id.to_string()), count)).collect())
-        }
+        PeopleBy::Sex => count_by!(conn, rows, people::sex),
+        PeopleBy::OrganizationId => count_by!(conn, rows, people::organization_id, OrganizationId),
     }
 }
 
@@ -137,7 +112,7 @@ pub async fn counts(
 pub async fn find(mut conn: &AsyncPgConnection, scope: &Scope, id: PersonId) -> QueryResult<Person> {
     people::table
         .filter(people::id.eq(id))
-        .filter(people::organization_id.eq_any(tree::below(scope.places())))
+        .filter(people::organization_id.eq_any(below(scope.places())))
         .select(Person::as_select())
         .first(&mut conn)
         .await
@@ -145,7 +120,7 @@ pub async fn find(mut conn: &AsyncPgConnection, scope: &Scope, id: PersonId) -> 
 
 /// Whether a person is in a scope.
 pub async fn in_scope(mut conn: &AsyncPgConnection, scope: &Scope, id: PersonId) -> QueryResult<bool> {
-    let found = people::table.filter(people::id.eq(id)).filter(people::organization_id.eq_any(tree::below(scope.places())));
+    let found = people::table.filter(people::id.eq(id)).filter(people::organization_id.eq_any(below(scope.places())));
     diesel::select(diesel::dsl::exists(found)).get_result(&mut conn).await
 }
 
@@ -153,7 +128,7 @@ pub async fn in_scope(mut conn: &AsyncPgConnection, scope: &Scope, id: PersonId)
 pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: PersonId) -> QueryResult<Person> {
     people::table
         .filter(people::id.eq(id))
-        .filter(people::organization_id.eq_any(tree::below(scope.places())))
+        .filter(people::organization_id.eq_any(below(scope.places())))
         .select(Person::as_select())
         .for_update()
         .first(conn)
@@ -163,7 +138,7 @@ pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: PersonId) -> 
 /// People in a scope with exactly this name or number.
 pub async fn search(mut conn: &AsyncPgConnection, scope: &Scope, wanted: Wanted, limit: i64) -> QueryResult<Vec<Person>> {
     let rows = people::table
-        .filter(people::organization_id.eq_any(tree::below(scope.places())))
+        .filter(people::organization_id.eq_any(below(scope.places())))
         .order(people::id)
         .limit(limit)
         .select(Person::as_select());

@@ -1,19 +1,21 @@
 //! Posts that people hold, and the work items that tell of terms about to end.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Date, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::{COUNTED, Capped, Condition, all_of, load_page, tree};
+use super::tree;
 use crate::access::Scope;
+use crate::db::page::{Condition, all_of};
 use crate::db::schema::{posts, work_items};
+use crate::db::scope::below;
 use crate::http::PageRequest;
+use crate::http::page::{Counted, Listed};
 use crate::ids::{OrganizationId, PersonId, PostId};
-use crate::organizations::api::Sort;
-use crate::organizations::api::posts::{PostQuery, PostsBy};
+use crate::organizations::api::posts::{PostFilter, PostsBy};
 use crate::organizations::rules::{EmploymentMode, PostPosition, Secondment};
+use crate::{count_by, load_page, when};
 
 /// A post as it is stored.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
@@ -47,21 +49,19 @@ pub struct PostEdit {
     pub appointed_by: Option<String>,
 }
 
-fn matching<'a>(roots: &[OrganizationId], query: &'a PostQuery, today: NaiveDate) -> Condition<'a, posts::table> {
-    let mut all: Vec<Condition<'a, posts::table>> = vec![Box::new(posts::organization_id.eq_any(tree::below(roots)).nullable())];
-    if let Some(id) = &query.organization_id {
-        all.push(Box::new(posts::organization_id.eq(id).nullable()));
-    }
-    if let Some(id) = &query.person_id {
-        all.push(Box::new(posts::person_id.eq(id).nullable()));
-    }
-    if let Some(positions) = &query.position {
-        all.push(Box::new(posts::position.eq_any(positions).nullable()));
-    }
-    if let Some(modes) = &query.employment_mode {
-        all.push(Box::new(posts::employment_mode.eq_any(modes).nullable()));
-    }
-    match query.current {
+fn matching<'a>(roots: &[OrganizationId], filter: &'a PostFilter, today: NaiveDate) -> Condition<'a, posts::table> {
+    let mut all: Vec<Condition<'a, posts::table>> = vec![Box::new(posts::organization_id.eq_any(below(roots)).nullable())];
+    when!(all,
+        filter.organization_id, |id| posts::organization_id.eq(id);
+        filter.person_id, |id| posts::person_id.eq(id);
+        filter.position, |positions| posts::position.eq_any(positions);
+        filter.employment_mode, |modes| posts::employment_mode.eq_any(modes);
+        filter.created_at_gte, |from| posts::created_at.ge(from);
+        filter.created_at_lt, |before| posts::created_at.lt(before);
+        filter.updated_at_gte, |from| posts::updated_at.ge(from);
+        filter.updated_at_lt, |before| posts::updated_at.lt(before);
+    );
+    match filter.current {
         Some(true) => {
             all.push(Box::new(posts::from_on.le(today).nullable()));
             all.push(Box::new(posts::to_on.is_null().nullable().or(posts::to_on.ge(today))));
@@ -69,58 +69,36 @@ fn matching<'a>(roots: &[OrganizationId], query: &'a PostQuery, today: NaiveDate
         Some(false) => all.push(Box::new(posts::from_on.gt(today).nullable().or(posts::to_on.lt(today)))),
         None => {}
     }
-    if let Some(from) = &query.updated_at_gte {
-        all.push(Box::new(posts::updated_at.ge(from).nullable()));
-    }
-    if let Some(before) = &query.updated_at_lt {
-        all.push(Box::new(posts::updated_at.lt(before).nullable()));
-    }
     all_of(all)
 }
 
 /// One page of the posts in a scope.
 pub async fn list(
-    mut conn: &AsyncPgConnection,
+    conn: &AsyncPgConnection,
     scope: &Scope,
-    query: &PostQuery,
+    filter: &PostFilter,
     today: NaiveDate,
     page: &PageRequest,
-) -> QueryResult<Vec<Post>> {
-    let roots = tree::roots(conn, scope, query.within).await?;
-    let rows = posts::table.filter(matching(&roots, query, today)).select(Post::as_select());
-    load_page!(conn, rows, posts::id, posts::updated_at, query.sort, page)
-}
-
-/// How many there are, counted up to one beyond the cap.
-pub async fn total(mut conn: &AsyncPgConnection, scope: &Scope, query: &PostQuery, today: NaiveDate) -> QueryResult<i64> {
-    let roots = tree::roots(conn, scope, query.within).await?;
-    Capped(posts::table.filter(matching(&roots, query, today)).select(posts::id).limit(COUNTED)).get_result(&mut conn).await
+) -> QueryResult<Listed<Post>> {
+    let roots = tree::roots(conn, scope, filter.within).await?;
+    let rows = || posts::table.filter(matching(&roots, filter, today));
+    load_page!(conn, page, rows(), Post::as_select(), by(posts::id, posts::updated_at))
 }
 
 /// How many there are of each position, mode or organization.
 pub async fn counts(
     mut conn: &AsyncPgConnection,
     scope: &Scope,
-    query: &PostQuery,
+    filter: &PostFilter,
     today: NaiveDate,
     by: PostsBy,
-) -> QueryResult<Vec<(Option<String>, i64)>> {
-    let roots = tree::roots(conn, scope, query.within).await?;
-    let rows = posts::table.filter(matching(&roots, query, today));
+) -> QueryResult<Vec<Counted>> {
+    let roots = tree::roots(conn, scope, filter.within).await?;
+    let rows = posts::table.filter(matching(&roots, filter, today));
     match by {
-        PostsBy::Position => {
-            let counts = rows.group_by(posts::position).select((posts::position.nullable(), count_star()));
-            counts.order(posts::position).load(&mut conn).await
-        }
-        PostsBy::EmploymentMode => {
-            let counts = rows.group_by(posts::employment_mode).select((posts::employment_mode.nullable(), count_star()));
-            counts.order(posts::employment_mode).load(&mut conn).await
-        }
-        PostsBy::OrganizationId => {
-            let counts = rows.group_by(posts::organization_id).select((posts::organization_id, count_star()));
-            let counts: Vec<(OrganizationId, i64)> = counts.order(posts::organization_id).load(&mut conn).await?;
-            Ok(counts.into_iter().map(|(id, count)| (Some(id.to_string()), count)).collect())
-        }
+        PostsBy::Position => count_by!(conn, rows, posts::position),
+        PostsBy::EmploymentMode => count_by!(conn, rows, posts::employment_mode),
+        PostsBy::OrganizationId => count_by!(conn, rows, posts::organization_id, OrganizationId),
     }
 }
 
@@ -128,7 +106,7 @@ pub async fn counts(
 pub async fn find(mut conn: &AsyncPgConnection, scope: &Scope, id: PostId) -> QueryResult<Post> {
     posts::table
         .filter(posts::id.eq(id))
-        .filter(posts::organization_id.eq_any(tree::below(scope.places())))
+        .filter(posts::organization_id.eq_any(below(scope.places())))
         .select(Post::as_select())
         .first(&mut conn)
         .await
@@ -138,7 +116,7 @@ pub async fn find(mut conn: &AsyncPgConnection, scope: &Scope, id: PostId) -> Qu
 pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: PostId) -> QueryResult<Post> {
     posts::table
         .filter(posts::id.eq(id))
-        .filter(posts::organization_id.eq_any(tree::below(scope.places())))
+        .filter(posts::organization_id.eq_any(below(scope.places())))
         .select(Post::as_select())
         .for_update()
         .first(conn)

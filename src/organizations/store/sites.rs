@@ -1,22 +1,23 @@
 //! Sites: places where work happens. Everybody may read them.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{COUNTED, Capped, Condition, all_of, load_page, tree};
 use crate::access::Scope;
+use crate::db::contains;
+use crate::db::page::{Condition, all_of};
 use crate::db::schema::sites;
+use crate::db::scope::below;
 use crate::http::PageRequest;
+use crate::http::page::{Counted, Listed};
 use crate::ids::{OrganizationId, SiteId};
-use crate::organizations::api::Sort;
-use crate::organizations::api::sites::{SiteQuery, SitesBy};
+use crate::organizations::api::sites::{SiteFilter, SitesBy};
 use crate::organizations::rules::{AccreditationLevel, SiteKind, SiteStatus};
-use crate::reference::contains;
+use crate::{count_by, load_page, when};
 
 /// A site as it is stored.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
@@ -60,64 +61,36 @@ pub struct SiteEdit {
     pub checklist: Value,
 }
 
-fn matching<'a>(query: &'a SiteQuery) -> Condition<'a, sites::table> {
+fn matching<'a>(filter: &'a SiteFilter) -> Condition<'a, sites::table> {
     let mut all: Vec<Condition<'a, sites::table>> = vec![];
-    if let Some(top) = query.within {
-        all.push(Box::new(sites::owner_organization_id.eq_any(tree::below(&[top])).nullable()));
-    }
-    if let Some(id) = &query.organization_id {
-        all.push(Box::new(sites::owner_organization_id.eq(id).nullable()));
-    }
-    if let Some(kinds) = &query.kind {
-        all.push(Box::new(sites::kind.eq_any(kinds).nullable()));
-    }
-    if let Some(statuses) = &query.status {
-        all.push(Box::new(sites::status.eq_any(statuses).nullable()));
-    }
-    if let Some(levels) = &query.accreditation {
-        all.push(Box::new(sites::accreditation.eq_any(levels)));
-    }
-    if let Some(q) = &query.q {
-        all.push(Box::new(sites::name.like(contains(q)).nullable()));
-    }
-    if let Some(from) = &query.updated_at_gte {
-        all.push(Box::new(sites::updated_at.ge(from).nullable()));
-    }
-    if let Some(before) = &query.updated_at_lt {
-        all.push(Box::new(sites::updated_at.lt(before).nullable()));
-    }
+    when!(all,
+        filter.within, |top| sites::owner_organization_id.eq_any(below(&[*top]));
+        filter.organization_id, |id| sites::owner_organization_id.eq(id);
+        filter.kind, |kinds| sites::kind.eq_any(kinds);
+        filter.status, |statuses| sites::status.eq_any(statuses);
+        filter.accreditation, |levels| sites::accreditation.eq_any(levels);
+        filter.q, |q| sites::name.like(contains(q));
+        filter.created_at_gte, |from| sites::created_at.ge(from);
+        filter.created_at_lt, |before| sites::created_at.lt(before);
+        filter.updated_at_gte, |from| sites::updated_at.ge(from);
+        filter.updated_at_lt, |before| sites::updated_at.lt(before);
+    );
     all_of(all)
 }
 
-/// One page of the sites.
-pub async fn list(mut conn: &AsyncPgConnection, query: &SiteQuery, page: &PageRequest) -> QueryResult<Vec<Site>> {
-    let rows = sites::table.filter(matching(query)).select(Site::as_select());
-    load_page!(conn, rows, sites::id, sites::updated_at, query.sort, page)
+/// One page of sites.
+pub async fn list(conn: &AsyncPgConnection, filter: &SiteFilter, page: &PageRequest) -> QueryResult<Listed<Site>> {
+    let rows = || sites::table.filter(matching(filter));
+    load_page!(conn, page, rows(), Site::as_select(), by(sites::id, sites::updated_at))
 }
 
-/// How many there are, counted up to one beyond the cap.
-pub async fn total(mut conn: &AsyncPgConnection, query: &SiteQuery) -> QueryResult<i64> {
-    Capped(sites::table.filter(matching(query)).select(sites::id).limit(COUNTED)).get_result(&mut conn).await
-}
-
-/// How many there are of each kind, status or grade.
-pub async fn counts(mut conn: &AsyncPgConnection, query: &SiteQuery, by: SitesBy) -> QueryResult<Vec<(Option<String>, i64)>> {
-    let rows = sites::table.filter(matching(query));
+/// How many there are of each kind, state or grade.
+pub async fn counts(mut conn: &AsyncPgConnection, filter: &SiteFilter, by: SitesBy) -> QueryResult<Vec<Counted>> {
+    let rows = sites::table.filter(matching(filter));
     match by {
-        SitesBy::Kind => {
-            rows.group_by(sites::kind).select((sites::kind.nullable(), count_star())).order(sites::kind).load(&mut conn).await
-        }
-        SitesBy::Status => {
-            rows.group_by(sites::status)
-                .select((sites::status.nullable(), count_star()))
-                .order(sites::status)
-                .load(&mut conn)
-                .await
-        }
-        SitesBy::Accreditation => {
-            let counts = rows.group_by(sites::accreditation).select((sites::accreditation, count_star()));
-            counts.order(sites::accreditation).load(&mut conn).await
-        }
+        SitesBy::Kind => count_by!(conn, rows, sites::kind),
+        SitesBy::Status => count_by!(conn, rows, sites::status),
+        SitesBy::Accreditation => count_by!(conn, rows, sites::accreditation),
     }
 }
 
@@ -130,7 +103,7 @@ pub async fn find(mut conn: &AsyncPgConnection, id: SiteId) -> QueryResult<Site>
 pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: SiteId) -> QueryResult<Site> {
     sites::table
         .filter(sites::id.eq(id))
-        .filter(sites::owner_organization_id.eq_any(tree::below(scope.places())))
+        .filter(sites::owner_organization_id.eq_any(below(scope.places())))
         .select(Site::as_select())
         .for_update()
         .first(conn)

@@ -2,32 +2,18 @@
 //! one advisory lock: creations share it, moves and dissolutions hold it alone, so two moves cannot close a cycle between them.
 
 use chrono::NaiveDate;
-use diesel::dsl::{IntoBoxed, Select};
-use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Date, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::access::Scope;
 use crate::db::schema::organization_tree;
+use crate::db::scope::below;
 use crate::ids::OrganizationId;
 use crate::organizations::rules;
 
 /// The lock of the tree: "tree" in ASCII.
 const LOCK: i64 = 0x7472_6565;
-
-/// Everything that lies below some places today, themselves included.
-pub type Below<'a> = IntoBoxed<'a, Select<organization_tree::table, organization_tree::descendant_id>, Pg>;
-
-/// Selects what lies below `places` today. One place is compared with `=`: then a page is a range of the index.
-pub fn below<'a>(places: &[OrganizationId]) -> Below<'a> {
-    let today = organization_tree::table.select(organization_tree::descendant_id).into_boxed();
-    let today = today.filter(organization_tree::to_on.is_null());
-    match places {
-        [only] => today.filter(organization_tree::ancestor_id.eq(*only)),
-        many => today.filter(organization_tree::ancestor_id.eq_any(many.to_vec())),
-    }
-}
 
 /// The tops of the disjoint subtrees that are in `scope` and `within` a subtree.
 pub async fn roots(
@@ -50,11 +36,6 @@ pub async fn roots(
         .load(&mut conn)
         .await?;
     Ok(rules::common_roots(places, within, &pairs))
-}
-
-/// Which of these organizations lie in a scope.
-pub async fn covered(mut conn: &AsyncPgConnection, scope: &Scope, ids: &[OrganizationId]) -> QueryResult<Vec<OrganizationId>> {
-    below(scope.places()).filter(organization_tree::descendant_id.eq_any(ids.to_vec())).distinct().load(&mut conn).await
 }
 
 /// Whether one organization lies below another, or is it.

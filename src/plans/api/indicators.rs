@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{ActionName, TaskPath};
-use crate::http::page::Position;
-use crate::http::{ApiResult, Call, PageRequest, Path, Query, Reply};
+use crate::http::page::{Paging, Position};
+use crate::http::{ApiResult, Call, PageRequest, Path, Reply};
 use crate::ids::{IndicatorId, TaskId};
+use crate::page_schema;
 use crate::plans::rules::{Comparator, IndicatorFrequency, IndicatorSource, ValueKind};
 use crate::plans::store::{self, IndicatorRow};
-use crate::{list_query, page_schema};
 
 /// An indicator of a task.
 #[derive(Serialize, ToSchema)]
@@ -111,26 +111,20 @@ impl IndicatorView {
     }
 }
 
-list_query! {
-    /// A page of the indicators of a task.
-    IndicatorQuery {}
-}
-
 /// 任务指标列表 · List the indicators of a task
 ///
 /// What one task is measured by, in order; a task without indicators is closed by evidence alone.
 #[utoipa::path(
     tag = "plans",
-    params(TaskPath, IndicatorQuery),
+    params(TaskPath, Paging),
     responses((status = OK, body = IndicatorPage, description = "One page of indicators."))
 )]
 #[get("/api/v1/tasks/{id}/indicators")]
-pub async fn list_task_indicators(call: Call, path: Path<TaskPath>, query: Query<IndicatorQuery>) -> ApiResult<Reply> {
-    let page = PageRequest::of(&call, &query.0)?;
+pub async fn list_task_indicators(call: Call, path: Path<TaskPath>, page: PageRequest) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let task_id = store::see_task(&mut &*conn, &call.scope(), path.id).await?;
-    let rows = store::list_indicators(&mut &*conn, task_id, &page).await?;
-    Reply::plain(&page.page(&call, rows, |row| Position::code(row.position.to_string()), IndicatorView::of))
+    let task_id = store::see_task(&conn, &call.scope(), path.id).await?;
+    let listed = store::list_indicators(&conn, task_id, &page).await?;
+    page.reply(listed, |row| Position::number(row.position), IndicatorView::of)
 }
 
 /// Path of an indicator.
@@ -153,7 +147,7 @@ pub struct IndicatorPath {
 #[get("/api/v1/indicators/{id}")]
 pub async fn get_indicator(call: Call, path: Path<IndicatorPath>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let row = store::find_indicator(&mut &*conn, &call.scope(), path.id).await?;
+    let row = store::find_indicator(&conn, &call.scope(), path.id).await?;
     let version = row.version;
     Reply::item(&IndicatorView::of(row), version)
 }

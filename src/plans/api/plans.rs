@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::ActionName;
-use crate::http::page::{Position, no_filter};
+use crate::http::page::{Counts, Paging, Sorting};
 use crate::http::{ApiResult, Call, PageRequest, Path, Query, Reply};
 use crate::ids::{OrganizationId, PlanId};
 use crate::organizations::OrganizationReference;
 use crate::plans::rules::{PlanKind, PlanStatus};
 use crate::plans::store::{self, OutlineRow, PlanRow};
-use crate::{list_query, page_schema};
+use crate::{filters, page_schema, text_enum};
 
 /// A plan in a list.
 #[derive(Serialize, ToSchema)]
@@ -135,9 +135,9 @@ impl PlanView {
     }
 }
 
-list_query! {
+filters! {
     /// Filters of plans.
-    PlanQuery {
+    PlanFilter {
         /// Only these states.
         status: Vec<PlanStatus>,
         /// Only these kinds.
@@ -154,33 +154,73 @@ list_query! {
         /// Part of the title or of the document number.
         #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f]+$", example = "工作要点")]
         q: String,
+        /// Made at this instant or later.
+        #[param(example = "2019-01-01T00:00:00Z")]
+        created_at_gte: DateTime<Utc>,
+        /// Made before this instant.
+        #[param(example = "2100-01-01T00:00:00Z")]
+        created_at_lt: DateTime<Utc>,
         /// Changed at this instant or later.
         #[param(example = "2019-01-01T00:00:00Z")]
         updated_at_gte: DateTime<Utc>,
         /// Changed before this instant.
         #[param(example = "2100-01-01T00:00:00Z")]
         updated_at_lt: DateTime<Utc>,
-        /// Count them all, too.
-        #[serde(skip_serializing_if = "no_filter")]
-        include_total: bool,
     }
 }
 
 /// 计划列表 · List plans
 ///
 /// Plans of your organizations and those below, and the issued plans of the organizations above you, oldest first.
-#[utoipa::path(tag = "plans", params(PlanQuery), responses((status = OK, body = PlanPage, description = "One page of plans.")))]
+#[utoipa::path(
+    tag = "plans",
+    params(PlanFilter, Sorting, Paging),
+    responses((status = OK, body = PlanPage, description = "One page of plans."))
+)]
 #[get("/api/v1/plans")]
-pub async fn list_plans(call: Call, query: Query<PlanQuery>) -> ApiResult<Reply> {
+pub async fn list_plans(call: Call, filter: Query<PlanFilter>, page: PageRequest) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
-    let page = PageRequest::of(&call, &query.0)?;
     let conn = call.connection().await?;
-    let total = match query.include_total {
-        Some(true) => Some(store::count_plans(&mut &*conn, &scope, &query).await?),
-        _ => None,
-    };
-    let rows = store::list_plans(&mut &*conn, &scope, &query, &page).await?;
-    Reply::plain(&page.page(&call, rows, |row| Position::id(row.id), PlanSummary::of).with_total(total))
+    let listed = store::list_plans(&conn, &scope, &filter, &page).await?;
+    page.reply(listed, |row| page.position(row.id, row.updated_at), PlanSummary::of)
+}
+
+text_enum! {
+    /// By what plans are counted.
+    PlansBy {
+        /// By state.
+        Status = "status", "状态", "State";
+        /// By kind.
+        Kind = "kind", "类型", "Kind";
+        /// By plan year.
+        Year = "year", "年度", "Year";
+        /// By organization.
+        OrganizationId = "organization_id", "组织", "Organization";
+    }
+}
+
+/// How to count plans.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PlanCounts {
+    /// By what.
+    #[param(inline)]
+    by: PlansBy,
+}
+
+/// 计划计数 · Count plans
+///
+/// How many of the plans you may read there are of each state, kind, year or organization.
+#[utoipa::path(
+    tag = "plans",
+    params(PlanCounts, PlanFilter),
+    responses((status = OK, body = Counts, description = "The counts."))
+)]
+#[get("/api/v1/plans/counts")]
+pub async fn count_plans(call: Call, counts: Query<PlanCounts>, filter: Query<PlanFilter>) -> ApiResult<Reply> {
+    let scope = call.list_scope()?;
+    let conn = call.connection().await?;
+    Counts::reply(counts.by, store::count_plans(&conn, &scope, &filter, counts.by).await?)
 }
 
 /// Path of a plan.
@@ -199,8 +239,8 @@ pub struct PlanPath {
 #[get("/api/v1/plans/{id}")]
 pub async fn get_plan(call: Call, path: Path<PlanPath>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let row = store::find_plan(&mut &*conn, &call.scope(), path.id).await?;
-    let outline = store::outline(&mut &*conn, row.id).await?;
+    let row = store::find_plan(&conn, &call.scope(), path.id).await?;
+    let outline = store::outline(&conn, row.id).await?;
     let version = row.version;
     Reply::item(&PlanView::of(row, outline), version)
 }

@@ -4,17 +4,18 @@ use std::collections::HashMap;
 
 use actix_web::get;
 use chrono::{DateTime, NaiveDate, Utc};
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{ActionName, PlanPath};
-use crate::http::page::{Position, no_filter};
+use crate::http::page::{Paging, Position};
 use crate::http::{ApiResult, Call, PageRequest, Path, Query, Reply};
 use crate::ids::{OrganizationId, PlanId, TaskId};
 use crate::organizations::{OrganizationKind, OrganizationReference};
 use crate::plans::rules::{RecordKind, TaskFrequency, TaskPart};
 use crate::plans::store::{self, TaskOrganizationRow, TaskRow};
-use crate::{list_query, page_schema};
+use crate::{filters, page_schema};
 
 /// Name of a partner outside the federation.
 #[derive(Serialize, ToSchema)]
@@ -115,14 +116,15 @@ struct Named {
 }
 
 impl Named {
-    async fn by(call: &Call, tasks: &[TaskRow]) -> ApiResult<Self> {
+    async fn by(conn: &AsyncPgConnection, tasks: &[TaskRow]) -> ApiResult<Self> {
         let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-        let conn = call.connection().await?;
+        let (rows, indicators) =
+            futures_util::try_join!(store::organizations_of(conn, &ids), store::indicator_counts(conn, &ids))?;
         let mut organizations: HashMap<TaskId, Vec<TaskOrganizationRow>> = HashMap::new();
-        for row in store::organizations_of(&mut &*conn, &ids).await? {
+        for row in rows {
             organizations.entry(row.task_id).or_default().push(row);
         }
-        Ok(Self { organizations, indicators: store::indicator_counts(&mut &*conn, &ids).await?.into_iter().collect() })
+        Ok(Self { organizations, indicators: indicators.into_iter().collect() })
     }
 }
 
@@ -166,9 +168,9 @@ impl TaskView {
     }
 }
 
-list_query! {
+filters! {
     /// Filters of the tasks of a plan.
-    TaskQuery {
+    TaskFilter {
         /// Only the chapter with this number.
         #[param(minimum = 1, maximum = 1000, example = 2)]
         chapter: i16,
@@ -191,9 +193,6 @@ list_query! {
         /// Due before this day.
         #[param(example = "2020-01-01")]
         due_on_lt: NaiveDate,
-        /// Count them all, too.
-        #[serde(skip_serializing_if = "no_filter")]
-        include_total: bool,
     }
 }
 
@@ -202,22 +201,16 @@ list_query! {
 /// The tasks of one plan, in the plan's order, each with the organizations it names.
 #[utoipa::path(
     tag = "plans",
-    params(PlanPath, TaskQuery),
+    params(PlanPath, TaskFilter, Paging),
     responses((status = OK, body = TaskPage, description = "One page of tasks."))
 )]
 #[get("/api/v1/plans/{id}/tasks")]
-pub async fn list_plan_tasks(call: Call, path: Path<PlanPath>, query: Query<TaskQuery>) -> ApiResult<Reply> {
-    let page = PageRequest::of(&call, &query.0)?;
+pub async fn list_plan_tasks(call: Call, path: Path<PlanPath>, filter: Query<TaskFilter>, page: PageRequest) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let plan_id = store::see_plan(&mut &*conn, &call.scope(), path.id).await?;
-    let total = match query.include_total {
-        Some(true) => Some(store::count_tasks(&mut &*conn, plan_id, &query).await?),
-        _ => None,
-    };
-    let rows = store::list_tasks(&mut &*conn, plan_id, &query, &page).await?;
-    let mut named = Named::by(&call, &rows).await?;
-    let view = |row| TaskView::of(row, &mut named);
-    Reply::plain(&page.page(&call, rows, |row| Position::code(row.position.to_string()), view).with_total(total))
+    let plan_id = store::see_plan(&conn, &call.scope(), path.id).await?;
+    let listed = store::list_tasks(&conn, plan_id, &filter, &page).await?;
+    let mut named = Named::by(&conn, &listed.rows).await?;
+    page.reply(listed, |row| Position::number(row.position), |row| TaskView::of(row, &mut named))
 }
 
 /// Path of a task.
@@ -236,8 +229,8 @@ pub struct TaskPath {
 #[get("/api/v1/tasks/{id}")]
 pub async fn get_task(call: Call, path: Path<TaskPath>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let row = store::find_task(&mut &*conn, &call.scope(), path.id).await?;
-    let mut named = Named::by(&call, std::slice::from_ref(&row)).await?;
+    let row = store::find_task(&conn, &call.scope(), path.id).await?;
+    let mut named = Named::by(&conn, std::slice::from_ref(&row)).await?;
     let version = row.version;
     Reply::item(&TaskView::of(row, &mut named), version)
 }

@@ -135,10 +135,27 @@ impl TestApp {
         }
     }
 
+    /// Writes a grant for all modules.
+    pub async fn db_grant(&self, account_id: AccountId, role: Role, place: &str) {
+        let grant = GrantRow {
+            id: GrantId::generate(),
+            account_id,
+            role,
+            organization_id: place.parse::<uuid::Uuid>().unwrap().into(),
+            modules: Module::ALL.iter().map(ToString::to_string).collect(),
+            from_on: "2019-01-01".parse().unwrap(),
+            to_on: None,
+            granted_by: None,
+            created_at: now(),
+        };
+        store::insert_grant(&mut self.database.owner().await, &grant).await.unwrap();
+        self.app.tokens.forget_all();
+    }
+
     /// Writes an account with one role at a place, and signs it in. None: no grant at all.
     pub async fn db_account(&self, username: &str, role: Option<Role>, place: &str) -> (AccountId, Client) {
         const PASSWORD: &str = "dr4gonfly-teapot-92";
-        let place: OrganizationId = place.parse::<uuid::Uuid>().unwrap().into();
+        let organization_id: OrganizationId = place.parse::<uuid::Uuid>().unwrap().into();
         let hash = self.app.passwords.hash(PASSWORD).await.unwrap();
         let id = AccountId::generate();
         let mut conn = self.database.owner().await;
@@ -146,7 +163,7 @@ impl TestApp {
             id,
             username,
             display_name: username,
-            organization_id: place,
+            organization_id,
             person_id: None,
             status: AccountStatus::Active,
             password_hash: &hash,
@@ -157,18 +174,7 @@ impl TestApp {
         };
         store::insert(&mut conn, &account).await.unwrap();
         if let Some(role) = role {
-            let grant = GrantRow {
-                id: GrantId::generate(),
-                account_id: id,
-                role,
-                organization_id: place,
-                modules: Module::ALL.iter().map(ToString::to_string).collect(),
-                from_on: "2019-01-01".parse().unwrap(),
-                to_on: None,
-                granted_by: None,
-                created_at: now(),
-            };
-            store::insert_grant(&mut conn, &grant).await.unwrap();
+            self.db_grant(id, role, place).await;
         }
         let body = serde_json::json!({ "username": username, "password": PASSWORD });
         let answer = self.anonymous().post("/api/v1/auth/login").json(&body).await.expect(200);

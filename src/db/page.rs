@@ -1,0 +1,118 @@
+//! Reading a page of a list, its total and its counts: what the stores of all slices share.
+
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Bool, Nullable};
+
+use crate::http::page::TOTAL_CAP;
+
+/// One beyond what a total shows.
+pub const COUNTED: i64 = TOTAL_CAP + 1;
+
+/// What a list is narrowed by, over the tables `QS`.
+pub type Condition<'a, QS> = Box<dyn BoxableExpression<QS, Pg, SqlType = Nullable<Bool>> + 'a>;
+
+/// All of the conditions together; true where there are none.
+pub fn all_of<'a, QS: 'a>(conditions: Vec<Condition<'a, QS>>) -> Condition<'a, QS> {
+    // A bound value, not a fragment of SQL: fragments keep a statement from being prepared once.
+    let none: Condition<'a, QS> = Box::new(Some(true).into_sql::<Nullable<Bool>>());
+    conditions.into_iter().fold(none, |all, condition| Box::new(all.and(condition)))
+}
+
+/// Adds conditions for the filters that are given: `when!(conditions, filter.kind, |kinds| posts::kind.eq_any(kinds))`.
+#[macro_export]
+macro_rules! when {
+    ($conditions:ident, $($given:expr, |$value:ident| $condition:expr;)*) => {
+        $(if let Some($value) = &$given {
+            $conditions.push(Box::new(($condition).nullable()));
+        })*
+    };
+}
+
+/// Loads one page of the rows that `$rows` makes, and their total where the page asks; both travel together. `by (id,
+/// updated_at)` knows the four orders of [`crate::http::page::Sort`]; `by key > start` is one order by a unique key. The
+/// predicates are ranges of an index, and the same text for all pages.
+#[macro_export]
+macro_rules! load_page {
+    ($conn:ident, $page:expr, $rows:expr, $select:expr, by ($id:expr, $updated_at:expr)) => {{
+        use $crate::http::page::Sort;
+        let (at, id) = $page.start();
+        let mut reads = $conn;
+        let rows = async {
+            let rows = $rows.select($select).limit($page.rows());
+            match $page.sort {
+                Sort::Id => rows.filter($id.gt(id)).order($id.asc()).load(&mut reads).await,
+                Sort::IdDescending => rows.filter($id.lt(id)).order($id.desc()).load(&mut reads).await,
+                Sort::UpdatedAt => {
+                    let after = $updated_at.ge(at).and($updated_at.gt(at).or($id.gt(id)));
+                    rows.filter(after).order(($updated_at.asc(), $id.asc())).load(&mut reads).await
+                }
+                Sort::UpdatedAtDescending => {
+                    let after = $updated_at.le(at).and($updated_at.lt(at).or($id.lt(id)));
+                    rows.filter(after).order(($updated_at.desc(), $id.desc())).load(&mut reads).await
+                }
+            }
+        };
+        $crate::load_page!(@ $conn, $page, $rows, $id, rows)
+    }};
+    ($conn:ident, $page:expr, $rows:expr, $select:expr, by $key:ident > $start:expr, $column:expr) => {{
+        let $key = $start;
+        let mut reads = $conn;
+        let rows = async {
+            $rows.select($select).filter($column.gt($key)).order($column.asc()).limit($page.rows()).load(&mut reads).await
+        };
+        $crate::load_page!(@ $conn, $page, $rows, $column, rows)
+    }};
+    (@ $conn:ident, $page:expr, $rows:expr, $counted:expr, $page_of_rows:ident) => {{
+        let mut counts = $conn;
+        let total = async {
+            if !$page.with_total {
+                return Ok(None);
+            }
+            let counted = $crate::db::page::Capped($rows.select($counted).limit($crate::db::page::COUNTED));
+            counted.get_result(&mut counts).await.map(Some)
+        };
+        let (rows, total) = futures_util::try_join!($page_of_rows, total)?;
+        Ok($crate::http::page::Listed { rows, total })
+    }};
+}
+
+/// Counts the rows that `$rows` makes by a column.
+#[macro_export]
+macro_rules! count_by {
+    ($conn:ident, $rows:expr, $column:expr) => {
+        $crate::count_by!($conn, $rows, $column, String)
+    };
+    ($conn:ident, $rows:expr, $column:expr, $key:ty) => {{
+        let counts: Vec<(Option<$key>, i64)> = $rows
+            .group_by($column)
+            .select(($column.nullable(), diesel::dsl::count_star()))
+            .order($column)
+            .load(&mut $conn)
+            .await?;
+        Ok(counts.into_iter().map(|(key, count)| (key.map(|key| key.to_string()), count)).collect())
+    }};
+}
+
+/// Counts the rows of a query that has a limit.
+#[derive(QueryId)]
+pub struct Capped<Q>(pub Q);
+
+impl<Q> Query for Capped<Q> {
+    type SqlType = BigInt;
+}
+
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Capped<Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT count(*) FROM (");
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(") AS capped");
+        Ok(())
+    }
+}
+
+/// Escapes a text for LIKE and looks for it anywhere.
+pub fn contains(text: &str) -> String {
+    format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
+}
