@@ -11,6 +11,8 @@ mod tokens;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use crate::db::text_enum::Dictionary;
+
 pub use api::session::require_step_up;
 pub use passwords::Passwords;
 pub use rules::{AccountStatus, initial_password};
@@ -18,7 +20,7 @@ pub use token_cache::{TokenCache, authenticate};
 pub use tokens::SigningKeys;
 
 /// Labels of this slice's enumerations.
-pub const DICTIONARIES: &[(&str, &[(&str, &str, &str)])] = &[("account_status", AccountStatus::LABELS)];
+pub const DICTIONARIES: &[Dictionary] = &[("account_status", AccountStatus::LABELS)];
 
 /// Mounts the slice.
 pub fn routes(services: &mut ServiceConfig) {

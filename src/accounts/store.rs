@@ -220,12 +220,8 @@ pub async fn attempts(
     now: DateTime<Utc>,
 ) -> QueryResult<Attempts> {
     use sign_in_attempts as t;
-    let own: Option<(i32, Option<DateTime<Utc>>, Option<DateTime<Utc>>)> = t::table
-        .find((account, network))
-        .select((t::failures, t::last_failure_at, t::last_success_at))
-        .first(&mut conn)
-        .await
-        .optional()?;
+    let own = t::table.find((account, network)).select((t::failures, t::last_failure_at, t::last_success_at));
+    let own = own.first(&mut conn).await.optional()?;
     let account_failures: Option<i64> = t::table
         .filter(t::account_id.eq(account))
         .filter(t::last_failure_at.gt(now - FAILURE_WINDOW))

@@ -57,8 +57,8 @@ pub async fn authenticate(app: &App, token: &str) -> ApiResult<Arc<Caller>> {
     }
     let claims = verify(app, token)?;
     let epoch = app.tokens.epoch.load(Ordering::SeqCst);
-    let mut conn = app.db.transaction_connection().await?;
-    let found = store::find_caller(&mut conn, claims.sid.into(), claims.sub.into(), now).await?;
+    let conn = app.db.transaction_connection().await?;
+    let found = store::find_caller(&conn, claims.sid.into(), claims.sub.into(), now).await?;
     let (session, account, roles) = found.ok_or_else(|| refused(Code::TokenRevoked))?;
     let expires_at = DateTime::from_timestamp(claims.exp + LEEWAY, 0).unwrap_or(now).min(session.expires_at);
     let caller = Arc::new(Caller {

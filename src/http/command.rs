@@ -93,6 +93,9 @@ impl FromRequest for Command {
     }
 }
 
+/// Something in memory that is brought up to date once the transaction has committed.
+type AfterCommit = Box<dyn FnOnce(&App)>;
+
 /// The transaction of a command.
 pub struct Tx {
     /// The call it came with.
@@ -102,7 +105,7 @@ pub struct Tx {
     places: Vec<OrganizationId>,
     asked: bool,
     recorded: bool,
-    after_commit: Vec<Box<dyn FnOnce(&App)>>,
+    after_commit: Vec<AfterCommit>,
 }
 
 #[derive(Queryable, Selectable, Insertable)]

@@ -217,7 +217,7 @@ impl Document {
             };
             match self.read_parameter(parameter, &text) {
                 Ok(value) => drop(values.insert(parameter.name.clone(), value)),
-                Err(fault) => faults.push(fault),
+                Err(fault) => faults.push(*fault),
             }
         }
         if faults.is_empty() {
@@ -226,13 +226,15 @@ impl Document {
         Err(faults.into_iter().fold(ApiError::from(Code::InvalidParameter), ApiError::at))
     }
 
-    fn read_parameter(&self, parameter: &Parameter, text: &str) -> Result<Value, FieldError> {
-        let place = |fault: FieldError| FieldError {
-            place: match parameter.place {
-                ParameterPlace::Header => Place::Header(parameter.name.clone()),
-                _ => Place::Parameter(parameter.name.clone()),
-            },
-            ..fault
+    fn read_parameter(&self, parameter: &Parameter, text: &str) -> Result<Value, Box<FieldError>> {
+        let place = |fault: FieldError| {
+            Box::new(FieldError {
+                place: match parameter.place {
+                    ParameterPlace::Header => Place::Header(parameter.name.clone()),
+                    _ => Place::Parameter(parameter.name.clone()),
+                },
+                ..fault
+            })
         };
         let wrong = |zh: &'static str, en: &'static str| place(FieldError::at("", "type", zh, en));
         let value = match parameter.shape {

@@ -15,6 +15,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::access::Scope;
 use crate::clock::{Clock, shanghai};
+use crate::db::text_enum::Dictionary;
 use crate::ids::{OrganizationId, PersonId};
 
 pub use api::OrganizationReference;
@@ -24,7 +25,7 @@ pub use rules::{
 };
 
 /// Labels of this slice's enumerations.
-pub const DICTIONARIES: &[(&str, &[(&str, &str, &str)])] = &[
+pub const DICTIONARIES: &[Dictionary] = &[
     ("organization_kind", OrganizationKind::LABELS),
     ("organization_level", OrganizationLevel::LABELS),
     ("organization_status", OrganizationStatus::LABELS),

@@ -7,13 +7,14 @@ use std::collections::HashMap;
 use super::store::{self, CalendarRow, DictionaryRow, NewDivision};
 use super::{CalendarKind, CodeSystem, DivisionLevel};
 use crate::access::{Module, Role};
-use crate::{accounts, organizations, plans};
+use crate::db::text_enum::Dictionary;
+use crate::{accounts, organizations, plans, system, work_items};
 
 const DIVISIONS: &str = include_str!("data/divisions-yueyang.csv");
 const CALENDAR: &str = include_str!("data/working-calendar.csv");
 
 /// Version of each slice's reference data; raise it when the data changes.
-const VERSIONS: &[(&str, i32)] = &[("divisions", 1), ("dictionaries", 1), ("calendar", 1)];
+const VERSIONS: &[(&str, i32)] = &[("divisions", 1), ("dictionaries", 2), ("calendar", 1)];
 
 /// Loads what is missing or older. Returns the slices that were loaded.
 pub async fn load(conn: &mut AsyncPgConnection, progress: &ProgressBar) -> Result<Vec<&'static str>, String> {
@@ -82,7 +83,7 @@ pub fn divisions(text: &str) -> Result<Vec<NewDivision>, String> {
 }
 
 fn dictionaries() -> Vec<DictionaryRow> {
-    let own: &[(&str, &[(&str, &str, &str)])] = &[
+    let own: &[Dictionary] = &[
         ("division_level", DivisionLevel::LABELS),
         ("code_system", CodeSystem::LABELS),
         ("calendar_kind", CalendarKind::LABELS),
@@ -93,6 +94,8 @@ fn dictionaries() -> Vec<DictionaryRow> {
         .chain(accounts::DICTIONARIES)
         .chain(organizations::DICTIONARIES)
         .chain(plans::DICTIONARIES)
+        .chain(system::DICTIONARIES)
+        .chain(work_items::DICTIONARIES)
         .flat_map(|(dictionary, labels)| {
             labels.iter().enumerate().map(|(position, (code, zh, en))| DictionaryRow {
                 dictionary: (*dictionary).to_owned(),

@@ -6,7 +6,12 @@ mod store;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use crate::db::text_enum::Dictionary;
+
 pub use store::{NewWorkItem, close, open};
+
+/// Labels of this slice's enumerations.
+pub const DICTIONARIES: &[Dictionary] = &[("work_item_state", api::WorkItemState::LABELS)];
 
 /// Mounts the slice.
 pub fn routes(services: &mut ServiceConfig) {

@@ -288,3 +288,30 @@ async fn revealing_and_granting_need_a_fresh_proof_of_identity() {
     assert_eq!(entries.items()[0]["reason"], "通知参加会议");
     assert!(!entries.json.to_string().contains("13800005678"), "the audit trail says that, not what");
 }
+
+#[actix_web::test]
+async fn a_password_cannot_be_guessed_with_a_stolen_token_either() {
+    use diesel_async::RunQueryDsl;
+    #[derive(diesel::QueryableByName)]
+    struct Failures {
+        #[diesel(sql_type = diesel::sql_types::Integer)]
+        failures: i32,
+    }
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let change = |old: &str| json!({ "old_password": old, "new_password": "a-heron-over-the-lake-7" });
+    for _ in 0..5 {
+        let wrong = officer.put("/api/v1/me/password").json(&change("wrong")).await.expect_problem(422, "validation_failed");
+        assert_eq!(wrong.faults(), [("/old_password".to_owned(), "wrong_password".to_owned())]);
+    }
+    let right = app.password("county-officer");
+    officer.put("/api/v1/me/password").json(&change(&right)).await.expect_problem(422, "validation_failed");
+    officer.post("/api/v1/auth/step-up").json(&json!({ "password": right })).await.expect_problem(401, "invalid_credentials");
+    let mut owner = app.database.owner().await;
+    let counted: Failures =
+        diesel::sql_query("SELECT max(failures) AS failures FROM sign_in_attempts").get_result(&mut owner).await.unwrap();
+    assert_eq!(counted.failures, 5, "who is held back does not lengthen her own wait");
+    let admin = app.sign_in("county-admin").await;
+    admin.post("/api/v1/accounts/0168028c-2f00-7000-8004-000000000009/unlock").if_match("\"1\"").await.expect(200);
+    officer.put("/api/v1/me/password").json(&change(&right)).await.expect(204);
+}

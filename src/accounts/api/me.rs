@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use totp_rs::{Builder, Totp};
 use utoipa::ToSchema;
 
-use super::session::{TOTP_PLACE, check_code, require_step_up};
+use super::session::{TOTP_PLACE, check_code, count_failure, may_try, require_step_up};
 use crate::access::{Module, Role};
 use crate::accounts::revocation;
 use crate::accounts::rules::{PasswordFault, SHORTEST, check_password};
@@ -184,11 +184,18 @@ pub async fn change_password(command: Command) -> ApiResult<Reply> {
     let call = command.call.clone();
     let body: PasswordBody = call.body()?;
     let caller = call.signed_in()?.clone();
-    let account = {
-        let mut conn = call.app.db.transaction_connection().await?;
-        store::lock_own(&mut conn, caller.account_id).await?
-    };
-    if !call.app.passwords.verify(&body.old_password, Some(&account.password_hash)).await? {
+    let mut conn = call.app.db.transaction_connection().await?;
+    let account = store::find_own(&conn, caller.account_id).await?;
+    let admitted = may_try(&call, &conn, account.id).await?;
+    // No connection is held while argon2 works.
+    drop(conn);
+    let right = call.app.passwords.verify(&body.old_password, Some(&account.password_hash)).await?;
+    if admitted && !right {
+        conn = call.app.db.transaction_connection().await?;
+        count_failure(&call, &mut conn, account.id).await?;
+        drop(conn);
+    }
+    if !admitted || !right {
         let wrong = FieldError::at("/old_password", "wrong_password", "原密码不正确", "is not the password until now");
         return Err(ApiError::invalid(vec![wrong]));
     }

@@ -75,11 +75,10 @@ pub async fn login(call: Call) -> ApiResult<Reply> {
     let body: LoginBody = call.body()?;
     let app = &call.app;
     let now = app.clock.wall();
-    let mut conn = app.db.transaction_connection().await?;
-    let account = store::find_by_username(&mut conn, &body.username.to_lowercase()).await?;
-    let network = app.vault.hash("sign_in_attempts.address", &network_of(&call));
+    let conn = app.db.transaction_connection().await?;
+    let account = store::find_by_username(&conn, &body.username.to_lowercase()).await?;
     let admitted = match &account {
-        Some(account) => store::attempts(&mut conn, account.id, &network, now).await?.admits(now),
+        Some(account) => may_try(&call, &conn, account.id).await?,
         None => true,
     };
     // No connection is held while argon2 works.
@@ -92,19 +91,19 @@ pub async fn login(call: Call) -> ApiResult<Reply> {
         return Err(refused());
     }
     if !right {
-        store::count_failure(&mut conn, account.id, &network, now).await?;
+        count_failure(&call, &mut conn, account.id).await?;
         return Err(refused());
     }
     let strong = account.totp_confirmed;
     if strong {
         let code = body.totp_code.as_deref().ok_or(Code::MfaRequired)?;
         if !check_code(app, &mut conn, &account, code, true).await? {
-            store::count_failure(&mut conn, account.id, &network, now).await?;
+            count_failure(&call, &mut conn, account.id).await?;
             return Err(refused());
         }
     }
     AnsiTransactionManager::begin_transaction(&mut *conn).await?;
-    store::count_success(&mut conn, account.id, &network, now).await?;
+    store::count_success(&mut conn, account.id, &network_hash(&call), now).await?;
     let (session, refresh_token) = open_session(&call, &mut conn, account.id, strong).await?;
     let actor = Actor {
         account_id: Some(account.id.0),
@@ -126,6 +125,21 @@ fn network_of(call: &Call) -> String {
         Some(std::net::IpAddr::V6(ip)) => ip.segments()[..3].iter().map(|part| format!("{part:x}:")).collect(),
         None => String::new(),
     }
+}
+
+fn network_hash(call: &Call) -> Vec<u8> {
+    call.app.vault.hash("sign_in_attempts.address", &network_of(call))
+}
+
+/// Whether a password or code for this account is looked at, from where the call comes.
+pub async fn may_try(call: &Call, conn: &AsyncPgConnection, account: AccountId) -> ApiResult<bool> {
+    let now = call.app.clock.wall();
+    Ok(store::attempts(conn, account, &network_hash(call), now).await?.admits(now))
+}
+
+/// Remembers a wrong password or code.
+pub async fn count_failure(call: &Call, conn: &mut AsyncPgConnection, account: AccountId) -> ApiResult<()> {
+    Ok(store::count_failure(conn, account, &network_hash(call), call.app.clock.wall()).await?)
 }
 
 /// Whether a one-time code, or where allowed a recovery code, is right and unused.
@@ -314,14 +328,14 @@ pub struct StepUpBody {
 pub async fn step_up(call: Call) -> ApiResult<Reply> {
     let body: StepUpBody = call.body()?;
     let (app, now, caller) = (&call.app, call.app.clock.wall(), call.signed_in()?.clone());
-    let network = app.vault.hash("sign_in_attempts.address", &network_of(&call));
     let mut conn = app.db.transaction_connection().await?;
-    let account = store::lock_own(&mut conn, caller.account_id).await?;
-    let admitted = store::attempts(&mut conn, account.id, &network, now).await?.admits(now);
+    let account = store::find_own(&conn, caller.account_id).await?;
+    let admitted = may_try(&call, &conn, account.id).await?;
     let right = match (account.totp_confirmed, &body.totp_code, &body.password) {
-        (true, Some(code), _) => check_code(app, &mut conn, &account, code, false).await?,
+        (true, Some(code), _) => admitted && check_code(app, &mut conn, &account, code, false).await?,
         (true, None, _) => return Err(Code::MfaRequired.into()),
         (false, _, Some(password)) => {
+            // No connection is held while argon2 works.
             drop(conn);
             let right = app.passwords.verify(password, Some(&account.password_hash)).await?;
             conn = app.db.transaction_connection().await?;
@@ -329,12 +343,14 @@ pub async fn step_up(call: Call) -> ApiResult<Reply> {
         }
         (false, _, None) => false,
     };
-    if !right || !admitted {
-        store::count_failure(&mut conn, account.id, &network, now).await?;
+    if admitted && !right {
+        count_failure(&call, &mut conn, account.id).await?;
+    }
+    if !admitted || !right {
         return Err(Code::InvalidCredentials.into());
     }
     AnsiTransactionManager::begin_transaction(&mut *conn).await?;
-    store::count_success(&mut conn, account.id, &network, now).await?;
+    store::count_success(&mut conn, account.id, &network_hash(&call), now).await?;
     let session = store::step_up(&mut conn, caller.session_id, account.totp_confirmed, now).await?;
     revocation::announce(&mut conn, account.id.0).await?;
     let actor = Actor {
