@@ -4,10 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use diesel::sql_types::BigInt;
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection};
 
-use super::{owner_url, runtime};
+use super::{owner_url, runtime, tables};
 use crate::config::Config;
 
 /// Writes the database into a file, whole or not at all.
@@ -23,20 +22,12 @@ pub fn backup(config: &Config, file: &Path) -> Result<(), String> {
 
 /// Reads a backup into an empty database, in one transaction.
 pub fn restore(config: &Config, file: &Path) -> Result<(), String> {
-    #[derive(diesel::QueryableByName)]
-    struct Tables {
-        #[diesel(sql_type = BigInt)]
-        tables: i64,
-    }
     let url = owner_url(config)?;
-    let found: Tables = runtime()?.block_on(async {
+    let found = runtime()?.block_on(async {
         let mut conn = AsyncPgConnection::establish(url).await.map_err(|fault| fault.to_string())?;
-        diesel::sql_query("SELECT count(*) AS tables FROM information_schema.tables WHERE table_schema = 'public'")
-            .get_result(&mut conn)
-            .await
-            .map_err(|fault| fault.to_string())
+        tables(&mut conn).await
     })?;
-    if found.tables > 0 {
+    if found > 0 {
         return Err("the database is not empty; nothing was restored".to_owned());
     }
     runtime()?.block_on(make_service_role(url))?;
