@@ -1,10 +1,11 @@
 //! `half-sky backup` and `restore`: PostgreSQL's own dump, which is consistent while the service runs. MASTER_KEYS are not in
 //! it: keep them elsewhere, without them the sealed columns stay sealed.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use diesel_async::{AsyncConnection, AsyncPgConnection};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 
 use super::{owner_url, runtime, tables};
 use crate::config::Config;
@@ -14,7 +15,7 @@ pub fn backup(config: &Config, file: &Path) -> Result<(), String> {
     let aside = file.with_extension("incomplete");
     let mut dump = Command::new(program(config, "pg_dump"));
     dump.args(["--format=custom", "--no-owner", "--file"]).arg(&aside).arg(owner_url(config)?);
-    execute(dump)?;
+    execute(&mut dump, "")?;
     std::fs::rename(&aside, file).map_err(|fault| format!("{}: {fault}", file.display()))?;
     println!("{}", file.display());
     Ok(())
@@ -23,36 +24,55 @@ pub fn backup(config: &Config, file: &Path) -> Result<(), String> {
 /// Reads a backup into an empty database, in one transaction.
 pub fn restore(config: &Config, file: &Path) -> Result<(), String> {
     let url = owner_url(config)?;
-    let found = runtime()?.block_on(async {
+    let contents = contents(config, file)?;
+    runtime()?.block_on(async {
         let mut conn = AsyncPgConnection::establish(url).await.map_err(|fault| fault.to_string())?;
-        tables(&mut conn).await
+        if tables(&mut conn).await? > 0 {
+            return Err("the database is not empty; nothing was restored".to_owned());
+        }
+        conn.batch_execute(MAKE_SERVICE_ROLE).await.map_err(|fault| fault.to_string())
     })?;
-    if found > 0 {
-        return Err("the database is not empty; nothing was restored".to_owned());
-    }
-    runtime()?.block_on(make_service_role(url))?;
     let mut restore = Command::new(program(config, "pg_restore"));
-    restore.args(["--no-owner", "--single-transaction", "--exit-on-error", "--dbname"]).arg(url).arg(file);
-    execute(restore)
+    restore.args(["--no-owner", "--single-transaction", "--exit-on-error", "--use-list", "/dev/stdin", "--dbname"]);
+    execute(restore.arg(url).arg(file), &contents)?;
+    runtime()?.block_on(async {
+        let mut conn = AsyncPgConnection::establish(url).await.map_err(|fault| fault.to_string())?;
+        conn.batch_execute(DEFAULT_PRIVILEGES).await.map_err(|fault| fault.to_string())
+    })
 }
 
 /// Roles are not part of a dump; the rights in it name this one.
-async fn make_service_role(url: &str) -> Result<(), String> {
-    use diesel_async::SimpleAsyncConnection;
-    let mut conn = AsyncPgConnection::establish(url).await.map_err(|fault| fault.to_string())?;
-    conn.batch_execute(
-        "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'half_sky_service') THEN CREATE ROLE half_sky_service NOLOGIN; END IF; END $$",
-    )
-    .await
-    .map_err(|fault| fault.to_string())
+const MAKE_SERVICE_ROLE: &str = "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'half_sky_service')
+    THEN CREATE ROLE half_sky_service NOLOGIN; END IF; END $$";
+
+/// What the first migration gives the service on tables to come. In a dump it names the owner, who may be another here.
+const DEFAULT_PRIVILEGES: &str = "
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO half_sky_service;
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO half_sky_service";
+
+/// The table of contents of a backup, without the default privileges.
+fn contents(config: &Config, file: &Path) -> Result<String, String> {
+    let mut list = Command::new(program(config, "pg_restore"));
+    let listed = execute(list.arg("--list").arg(file), "")?;
+    Ok(listed.lines().filter(|line| !line.contains(" DEFAULT ACL ")).map(|line| format!("{line}\n")).collect())
 }
 
 fn program(config: &Config, name: &str) -> PathBuf {
     config.postgres_bin.as_ref().map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
 }
 
-fn execute(mut command: Command) -> Result<(), String> {
+/// Runs a program on some input; its output. What it has to say goes to standard error.
+fn execute(command: &mut Command, input: &str) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().map_err(|fault| format!("{name}: {fault}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{name} ended with {status}")) }
+    let fault = |fault: std::io::Error| format!("{name}: {fault}");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().map_err(fault)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).map_err(fault)?;
+    }
+    let output = child.wait_with_output().map_err(fault)?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("{name} ended with {}", output.status))
+    }
 }
