@@ -1,7 +1,9 @@
 //! `half-sky backup` and `restore`: PostgreSQL's own dump, which is consistent while the service runs. MASTER_KEYS are not in
 //! it: keep them elsewhere, without them the sealed columns stay sealed.
 
+use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,13 +12,18 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use super::{owner_url, runtime, tables};
 use crate::config::Config;
 
-/// Writes the database into a file, whole or not at all.
+/// Writes the database into a file that only its owner reads, whole or not at all.
 pub fn backup(config: &Config, file: &Path) -> Result<(), String> {
     let aside = file.with_extension("incomplete");
+    let fault = |fault: std::io::Error| format!("{}: {fault}", file.display());
     let mut dump = Command::new(program(config, "pg_dump"));
     dump.args(["--format=custom", "--no-owner", "--file"]).arg(&aside).arg(owner_url(config)?);
-    execute(&mut dump, "")?;
-    std::fs::rename(&aside, file).map_err(|fault| format!("{}: {fault}", file.display()))?;
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside).map_err(fault)?;
+    if let Err(fault) = execute(&mut dump, "") {
+        drop(fs::remove_file(&aside));
+        return Err(fault);
+    }
+    fs::rename(&aside, file).map_err(fault)?;
     println!("{}", file.display());
     Ok(())
 }
