@@ -104,6 +104,8 @@ async fn what_is_too_long_is_refused() {
     let long = "x".repeat(10 << 10);
     expect_problem(&ask(format!("GET /api/v1/divisions?q={long} HTTP/1.1\r\n")).await, 414, "uri_too_long");
     expect_problem(&ask(format!("GET /{long} HTTP/1.1\r\n")).await, 414, "uri_too_long");
+    let large = "x".repeat(20 << 10);
+    expect_problem(&ask(format!("GET /api/v1/divisions HTTP/1.1\r\nX-Large: {large}\r\n")).await, 431, "headers_too_large");
     // The parser of the connection answers these, before there is a request that could be answered with a problem.
     let longer = "x".repeat(200 << 10);
     let one = ask(format!("GET /api/v1/divisions HTTP/1.1\r\nX-Long: {longer}\r\n")).await;
