@@ -1,13 +1,16 @@
 //! `half-sky backup` and `restore`: PostgreSQL's own dump, which is consistent while the service runs. MASTER_KEYS are not in
 //! it: keep them elsewhere, without them the sealed columns stay sealed.
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use tokio_postgres::config::Host;
 
 use super::{owner_url, runtime, tables};
 use crate::config::Config;
@@ -16,8 +19,8 @@ use crate::config::Config;
 pub fn backup(config: &Config, file: &Path) -> Result<(), String> {
     let aside = file.with_extension("incomplete");
     let fault = |fault: std::io::Error| format!("{}: {fault}", file.display());
-    let mut dump = Command::new(program(config, "pg_dump"));
-    dump.args(["--format=custom", "--no-owner", "--file"]).arg(&aside).arg(owner_url(config)?);
+    let mut dump = on_the_database(config, "pg_dump")?;
+    dump.args(["--format=custom", "--no-owner", "--file"]).arg(&aside);
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside).map_err(fault)?;
     if let Err(fault) = execute(&mut dump, "") {
         drop(fs::remove_file(&aside));
@@ -39,9 +42,9 @@ pub fn restore(config: &Config, file: &Path) -> Result<(), String> {
         }
         conn.batch_execute(MAKE_SERVICE_ROLE).await.map_err(|fault| fault.to_string())
     })?;
-    let mut restore = Command::new(program(config, "pg_restore"));
-    restore.args(["--no-owner", "--single-transaction", "--exit-on-error", "--use-list", "/dev/stdin", "--dbname"]);
-    execute(restore.arg(url).arg(file), &contents)?;
+    let mut restore = on_the_database(config, "pg_restore")?;
+    restore.args(["--no-owner", "--single-transaction", "--exit-on-error", "--use-list", "/dev/stdin", "--dbname="]);
+    execute(restore.arg(file), &contents)?;
     runtime()?.block_on(async {
         let mut conn = AsyncPgConnection::establish(url).await.map_err(|fault| fault.to_string())?;
         conn.batch_execute(DEFAULT_PRIVILEGES).await.map_err(|fault| fault.to_string())
@@ -66,6 +69,27 @@ fn contents(config: &Config, file: &Path) -> Result<String, String> {
 
 fn program(config: &Config, name: &str) -> PathBuf {
     config.postgres_bin.as_ref().map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
+}
+
+/// A program that connects as the owner. Everybody on the machine may read a command line, and the address may hold a password:
+/// it goes by the environment.
+fn on_the_database(config: &Config, name: &str) -> Result<Command, String> {
+    let address: tokio_postgres::Config = owner_url(config)?.parse().map_err(|_| "the address of the database is malformed")?;
+    let hosts = address.get_hosts().iter().map(|host| match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(folder) => folder.display().to_string(),
+    });
+    let ports = address.get_ports().iter().map(ToString::to_string);
+    let mut command = Command::new(program(config, name));
+    command.env("PGHOST", hosts.collect::<Vec<_>>().join(",")).env("PGPORT", ports.collect::<Vec<_>>().join(","));
+    for (variable, value) in [("PGUSER", address.get_user()), ("PGDATABASE", address.get_dbname())] {
+        command.envs(value.map(|value| (variable, value)));
+    }
+    command.envs(address.get_password().map(|password| ("PGPASSWORD", OsStr::from_bytes(password))));
+    if let Some(authority) = &config.database_ca {
+        command.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", authority);
+    }
+    Ok(command)
 }
 
 /// Runs a program on some input; its output. What it has to say goes to standard error.

@@ -126,3 +126,25 @@ async fn a_broken_backup_changes_nothing_and_a_backup_that_fails_leaves_no_file(
     assert_eq!(left.filter(|name| name != "sign-ins.json").collect::<Vec<_>>(), ["broken.backup"]);
     assert!(std::fs::read_to_string(&path).unwrap().starts_with("PGDMP and"), "the file that was there is still there");
 }
+
+#[actix_web::test]
+async fn a_password_of_the_database_is_on_no_command_line() {
+    let database = Database::empty().await;
+    let mut installation = Installation::on(&database);
+    let folder = installation.folder.path().to_owned();
+    let dump = folder.join("pg_dump");
+    std::fs::write(&dump, "#!/bin/sh\necho \"$@\" >&2; env | grep ^PG | sort >&2; exit 1\n").unwrap();
+    std::fs::set_permissions(&dump, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let bin = folder.display().to_string();
+    installation.settings.extend([
+        ("HALF_SKY_POSTGRES_BIN", bin),
+        ("DATABASE_OWNER_URL", "postgres://owner:pa55%20word@db.example:6432/half_sky".to_owned()),
+    ]);
+    let file = folder.join("x.backup");
+    let said = installation.run(&["backup", file.to_str().unwrap()]).await.refused();
+    let (arguments, environment) = said.split_once('\n').unwrap();
+    assert!(arguments.contains("--format=custom") && !arguments.contains("pa55"), "{said}");
+    for variable in ["PGDATABASE=half_sky", "PGHOST=db.example", "PGPASSWORD=pa55 word", "PGPORT=6432", "PGUSER=owner"] {
+        assert!(environment.lines().any(|line| line == variable), "{variable} in {said}");
+    }
+}
