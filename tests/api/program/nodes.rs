@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::client::{Answer, Ask, Client};
-use super::process::{Installation, PATIENCE, Program, within};
+use super::process::{Installation, Program, within};
 use crate::support::{COUNTY, Database};
 
 /// How long a node may go on answering from its cache after a change on another: a notification's way through the database.
@@ -30,7 +30,6 @@ async fn warm(node: &Program, client: &Client, path: &str) -> Client {
 
 #[actix_web::test]
 async fn what_is_revoked_on_one_node_is_revoked_on_the_other() {
-    assert!(AT_ONCE < PATIENCE);
     let database = Database::create().await;
     let installation = Installation::on(&database);
     let (here, there) = futures_util::join!(installation.serve(), installation.serve());
