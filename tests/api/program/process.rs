@@ -3,6 +3,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,8 +32,30 @@ pub async fn within<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> 
     }
 }
 
+/// A line of shell that runs when this process ends without dropping it: when the tests are interrupted or killed.
+struct Guard(Child);
+
+impl Guard {
+    fn new(line: &str) -> Self {
+        // The end of this process closes its pipe. A group of its own, because a terminal interrupts all of ours.
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("read -r _; {line}")]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(shell.process_group(0).spawn().unwrap())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
 /// A folder that the database's user can enter and that goes away with the test.
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    _guard: Guard,
+}
 
 impl Folder {
     pub fn new() -> Self {
@@ -40,11 +63,13 @@ impl Folder {
         let name = format!("half-sky-program-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let path = Path::new("/tmp").join(name);
         DirBuilder::new().mode(0o755).create(&path).unwrap();
-        Self(path)
+        // A server that is ending in it may still make files.
+        let guard = Guard::new(&format!("for _ in $(seq 50); do rm -rf {} && exit; sleep 0.2; done", path.display()));
+        Self { path, _guard: guard }
     }
 
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
@@ -52,7 +77,7 @@ impl Drop for Folder {
     fn drop(&mut self) {
         // A server of a killed program may be ending in it.
         let start = Instant::now();
-        while fs::remove_dir_all(&self.0).is_err() && self.0.exists() && start.elapsed() < PATIENCE {
+        while fs::remove_dir_all(&self.path).is_err() && self.path.exists() && start.elapsed() < PATIENCE {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -151,11 +176,11 @@ impl Installation {
     }
 }
 
-/// A program that serves. It is killed with its test, and by its guard even when the tests are killed.
+/// A program that serves. It is killed with its test.
 pub struct Program {
     pub address: SocketAddr,
     process: Child,
-    guard: Child,
+    guard: Option<Guard>,
     log: PathBuf,
 }
 
@@ -181,9 +206,7 @@ impl Program {
         let mut command = command.into_std();
         command.env("HALF_SKY_HTTP", address.to_string()).stderr(out.try_clone().unwrap()).stdout(out);
         let process = command.spawn().unwrap();
-        // The end of this process closes its pipe.
-        let script = format!("read -r _; kill -9 {}", process.id());
-        let guard = std::process::Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
+        let guard = Some(Guard::new(&format!("kill -9 {}", process.id())));
         Self { address, process, guard, log }
     }
 
@@ -222,10 +245,10 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        for child in [&mut self.guard, &mut self.process] {
-            _ = child.kill();
-            _ = child.wait();
-        }
+        // First: afterwards the number may be another process's.
+        self.guard = None;
+        _ = self.process.kill();
+        _ = self.process.wait();
         if std::thread::panicking() {
             eprintln!("the program said:\n{}", self.said());
         }
