@@ -33,6 +33,8 @@ const BODY_DEADLINE: Duration = Duration::from_secs(15);
 const MAX_DEPTH: usize = 32;
 /// Longest path with query.
 const MAX_TARGET: usize = 8192;
+/// Most bytes of header names and values. Beyond 128 KiB or 96 headers the connection's parser answers 431 by itself, without a body.
+const MAX_HEADERS: usize = 16 << 10;
 /// Operations that somebody with an initial password may still call.
 const OPEN_TO_INITIAL_PASSWORDS: &str = "change_password";
 
@@ -142,11 +144,15 @@ fn without_request(
     Lost { status, headers, body }.into()
 }
 
-/// What needs no operation: too long an address, OPTIONS and CORS preflights.
+/// What needs no operation: too long an address, too large headers, OPTIONS and CORS preflights.
 fn beside_the_document(request: &ServiceRequest, asked: &Asked) -> Option<HttpResponse> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > MAX_TARGET {
         return Some(asked.problem(&Code::UriTooLong.into()));
+    }
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers > MAX_HEADERS {
+        return Some(asked.problem(&Code::HeadersTooLarge.into()));
     }
     if asked.method != Method::OPTIONS {
         return None;

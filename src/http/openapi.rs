@@ -88,7 +88,7 @@ fn shared_headers(more: &[&str]) -> Value {
 /// One response per status, with an example per code.
 fn error_responses() -> Value {
     let mut responses = Map::new();
-    for status in [400, 401, 403, 404, 406, 408, 409, 412, 413, 414, 415, 422, 428, 429, 500, 503, 504] {
+    for status in [400, 401, 403, 404, 406, 408, 409, 412, 413, 414, 415, 422, 428, 429, 431, 500, 503, 504] {
         let codes: Vec<Code> = Code::ALL.iter().copied().filter(|code| code.status().as_u16() == status).collect();
         let examples: Map<String, Value> = codes
             .iter()
@@ -132,7 +132,7 @@ fn finish_operation(path: &str, operation: &mut Value) {
         finish_parameter(parameter);
     }
     // 401 on public operations too: a token that is no token is refused everywhere.
-    let mut statuses = vec![400, 401, 406, 414, 429, 500, 503, 504];
+    let mut statuses = vec![400, 401, 406, 414, 429, 431, 500, 503, 504];
     if need != Need::Public {
         statuses.push(403);
     }

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::Bool;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{clock, runtime, serve};
+use super::{clock, runtime, serve, tables};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -119,25 +119,21 @@ async fn prepare(postgres: &PrivatePostgres) -> Result<(), String> {
 /// A database that was given is touched only when it is empty and `--demo` says so, or when it is marked as ours.
 async fn check_foreign(url: &str, demo: bool) -> Result<(), String> {
     #[derive(diesel::QueryableByName)]
-    struct Tables {
-        #[diesel(sql_type = BigInt)]
-        tables: i64,
+    struct Encoding {
         #[diesel(sql_type = Bool)]
         utf8: bool,
     }
     let mut conn = AsyncPgConnection::establish(url).await.map_err(|fault| format!("DATABASE_URL: {fault}"))?;
-    let look = "SELECT (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND c.relkind IN ('r', 'p', 'v', 'm')) AS tables,
-        (SELECT datctype NOT IN ('C', 'POSIX') AND pg_encoding_to_char(encoding) = 'UTF8' FROM pg_database
-            WHERE datname = current_database()) AS utf8";
-    let found: Tables = diesel::sql_query(look).get_result(&mut conn).await.map_err(|fault| fault.to_string())?;
+    let look = "SELECT datctype NOT IN ('C', 'POSIX') AND pg_encoding_to_char(encoding) = 'UTF8' AS utf8
+        FROM pg_database WHERE datname = current_database()";
+    let found: Encoding = diesel::sql_query(look).get_result(&mut conn).await.map_err(|fault| fault.to_string())?;
     if !found.utf8 {
         return Err("DATABASE_URL: the database must be UTF8 with a locale other than C, such as C.UTF-8; \
             otherwise Chinese names cannot be searched"
             .to_owned());
     }
     let marked = diesel::sql_query("SELECT FROM markers WHERE name = 'demo'").execute(&mut conn).await == Ok(1);
-    match (marked, found.tables, demo) {
+    match (marked, tables(&mut conn).await?, demo) {
         (true, ..) | (_, 0, true) => Ok(()),
         (_, 0, false) => Err("DATABASE_URL names an empty database; add --demo to load demo data into it".to_owned()),
         _ => Err("DATABASE_URL names a database that is not empty and not marked as demo; it was not touched. \

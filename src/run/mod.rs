@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use chrono::TimeDelta;
 use clap::{Args, Parser, Subcommand};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::config::{Config, VARIABLES};
 use crate::ids::OrganizationId;
@@ -215,6 +216,19 @@ fn owner_url(config: &Config) -> Result<&str, String> {
         .as_deref()
         .or(config.database_url.as_deref())
         .ok_or_else(|| "DATABASE_OWNER_URL or DATABASE_URL is needed".to_owned())
+}
+
+/// How many tables and views a database has, in whatever schema; an empty one has none.
+async fn tables(conn: &mut AsyncPgConnection) -> Result<i64, String> {
+    const COUNT: &str = "SELECT count(*) AS tables FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND c.relkind IN ('r', 'p', 'v', 'm')";
+    #[derive(diesel::QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        tables: i64,
+    }
+    let found: Found = diesel::sql_query(COUNT).get_result(conn).await.map_err(|fault| fault.to_string())?;
+    Ok(found.tables)
 }
 
 #[cfg(test)]

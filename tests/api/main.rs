@@ -9,6 +9,7 @@ mod matrix;
 mod organizations;
 mod plans;
 mod private_postgres;
+mod program;
 mod reference;
 mod schema;
 mod support;

@@ -351,7 +351,7 @@ fn processes_on(folder: &Path) -> Vec<Pid> {
         .collect()
 }
 
-fn assert_no_process(folder: &Path) {
+pub fn assert_no_process(folder: &Path) {
     within(|| processes_on(folder).is_empty(), "the end of all processes");
 }
 

@@ -53,8 +53,10 @@ impl Binaries {
     }
 
     /// Asks the server in `dir` for its version, as the user that will run it: what that user cannot run is not there.
+    /// A folder may hold links to a few of the programs; all of them are where the links lead.
     fn in_folder(dir: PathBuf, user: &DatabaseUser) -> Option<Self> {
-        if !dir.join("initdb").exists() || !dir.join("postgres").exists() {
+        let dir = fs::canonicalize(dir.join("postgres")).ok()?.parent()?.to_owned();
+        if !dir.join("initdb").exists() {
             return None;
         }
         let output = user.command(dir.join("postgres")).arg("--version").output().ok()?;

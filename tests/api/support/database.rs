@@ -118,6 +118,11 @@ impl Database {
         AsyncPgConnection::establish(&self.owner_url()).await.unwrap()
     }
 
+    /// A connection as the superuser, who sees what every session is doing.
+    pub async fn superuser(&self) -> AsyncPgConnection {
+        AsyncPgConnection::establish(&server().postgres.url(SUPERUSER, &self.0.0)).await.unwrap()
+    }
+
     /// A connection as the service.
     pub async fn login(&self) -> AsyncPgConnection {
         let mut conn = AsyncPgConnection::establish(&self.login_url()).await.unwrap();
