@@ -36,7 +36,7 @@ def main(arguments):
 
     rows = []
     for label, operation_id in operations(document):
-        by_run = {run: counts.get(label, {}) for run, counts in runs.items()}
+        by_run = {run: counts.get(operation_id, {}) for run, counts in runs.items()}
         rows.append((operation_id, label, sum(map(succeeded, by_run.values())), by_run))
     missing = [row for row in rows if row[2] == 0]
 
