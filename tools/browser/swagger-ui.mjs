@@ -75,7 +75,7 @@ try {
   const steppedUp = await execute("step_up", { body: () => ({ password }) });
   assert.equal(steppedUp.status, 200, "step_up");
   const me = await execute("get_me");
-  assert.equal(me.requestHeaders.authorization, `Bearer ${steppedUp.body.access_token}`, "the page uses the newest token");
+  assert.ok(me.requestHeaders.authorization === `Bearer ${steppedUp.body.access_token}`, "the page uses the newest token");
   say("step_up: the page uses its token");
 
   // ---- read ------------------------------------------------------------------------------------------
