@@ -1,6 +1,7 @@
 """Counts, over all runs together, how often each operation of the document answered 2xx. None may be zero.
 
 usage: coverage_2xx.py OPENAPI_JSON COUNTS_JSON...            prints the table; fails if an operation has none
+       coverage_2xx.py --played OPENAPI_JSON COUNTS_JSON...   only of the operations that were played by schemathesis
        coverage_2xx.py --missing OPENAPI_JSON COUNTS_JSON...  prints the operationIds that have none
 
 The counts files are written by schemathesis_hooks.py; the name of each file is the name of its run.
@@ -25,8 +26,8 @@ def succeeded(counts):
 
 
 def main(arguments):
-    only_missing = arguments[0] == "--missing"
-    document_path, *files = arguments[1:] if only_missing else arguments
+    option = arguments.pop(0) if arguments[0].startswith("--") else None
+    document_path, *files = arguments
     with open(document_path, encoding="utf-8") as file:
         document = json.load(file)
     runs = {}
@@ -36,11 +37,11 @@ def main(arguments):
 
     rows = []
     for label, operation_id in operations(document):
-        by_run = {run: counts.get(label, {}) for run, counts in runs.items()}
+        by_run = {run: counts.get(operation_id, {}) for run, counts in runs.items()}
         rows.append((operation_id, label, sum(map(succeeded, by_run.values())), by_run))
     missing = [row for row in rows if row[2] == 0]
 
-    if only_missing:
+    if option == "--missing":
         for operation_id, *_ in missing:
             print(operation_id)
         return 0

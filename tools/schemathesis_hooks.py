@@ -7,28 +7,60 @@ object. Without this nearly every write would end at 412 and the rules behind it
 A cursor is only ever one that the API gave, sent with the query it belongs to: no schema can tell a genuine
 cursor from a forged one, and a forged one is rightly refused. Invalid requests keep their forged ones.
 
+No request pulls the ground from under the others. All come from another network (X-Forwarded-For) than the sign-ins of this
+run, because wrong passwords hold back the network that they come from. Requests that end a session end one opened for them.
+Requests that end an account or take its grants never mean the two accounts of this run ($JUDGE_ACCOUNTS): the document's
+example takes their place.
+
+In the document that schemathesis reads, the {id} of a list inside an object bears the name of that object, {task_id} in
+/tasks/{id}/indicators: by one name for all it takes the id of an indicator for the id of a task, and concludes that a list
+which it asked for wrongly hides the indicator from the neighbour. And If-Match has a format of its own there, because its
+quotation marks are otherwise more than the tool dares to write into a header: it would leave out every valid request to an
+operation that needs it, and with each invalid body send an invalid If-Match, which is what would be refused.
+
 In every second valid request the organization named in the body is the caller's own ($JUDGE_HOME), because
 the document's examples name the city, where a county officer may write nothing.
 
 At exit the counts are written to $JUDGE_COUNTS, one JSON object, for coverage_2xx.py.
 """
 
+import ast
 import atexit
 import json
 import os
+import re
 import threading
 import uuid
+from base64 import urlsafe_b64decode
 from collections import Counter, defaultdict
 from urllib.parse import parse_qs, urlsplit
+from urllib.request import Request, urlopen
 
 import schemathesis
+from hypothesis import strategies as st
 from schemathesis.core.parameters import ParameterLocation
 
 _lock = threading.Lock()
+_parse_lock = threading.Lock()
+_parse = ast.parse
+
+
+def _parse_alone(*arguments, **options):
+    """CPython before 3.11.8 and 3.12.2 fails with "AST constructor recursion depth mismatch" when two threads parse at once
+    (gh-106905); hypothesis parses in both of our workers."""
+    with _parse_lock:
+        return _parse(*arguments, **options)
+
+
+ast.parse = _parse_alone
+
 _etags: dict[str, str] = {}  # object path -> last ETag
 _pages: dict[str, dict] = {}  # list path -> the query of its next page
 _calls: Counter = Counter()  # operation -> requests so far
 _home = os.environ.get("JUDGE_HOME")
+_own_accounts = set(os.environ.get("JUDGE_ACCOUNTS", "").split())
+_END_ACCOUNTS = ("disable_account", "reset_account_password", "revoke_grant")
+_network = {"X-Forwarded-For": "192.0.2.1"}  # TEST-NET-1
 _counts: dict[str, Counter] = defaultdict(Counter)  # operation -> status or problem code -> replies
 
 
@@ -46,21 +78,90 @@ def _tests_header(case, name):
 def _object_path(path):
     """The path of the object that a request is about: up to and with the last segment that is an id."""
     parts = path.split("/")
-    for end in range(len(parts), 0, -1):
-        try:
-            uuid.UUID(parts[end - 1])
-        except ValueError:
-            continue
-        return "/".join(parts[:end])
-    return path
+    return next(("/".join(parts[:end]) for end in range(len(parts), 0, -1) if _is_uuid(parts[end - 1])), path)
+
+
+def _is_uuid(text):
+    try:
+        uuid.UUID(text)
+    except (TypeError, ValueError, AttributeError):
+        return False
+    return True
 
 
 def _names_organization(field):
     return field in ("organization_id", "parent_id") or field.endswith("_organization_id")
 
 
+schemathesis.openapi.format("etag", st.from_regex(r'"[0-9]{1,9}(\.[A-Za-z0-9_-]{1,20})?"', fullmatch=True))
+
+
+@schemathesis.hook
+def before_load_schema(context, raw_schema):
+    def name(found):
+        collection = found[1]
+        return f"/{collection}/{{{_singular(collection)}_id}}/"
+
+    paths = {}
+    for path, item in raw_schema["paths"].items():
+        named = re.sub(r"/([a-z-]+)/\{id\}/", name, path) if "get" in item else path
+        for operation in item.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["in"] == "path" and parameter["name"] == "id" and named != path:
+                    parameter["name"] = named.split("{")[1].split("}")[0]
+                elif parameter["name"] == "If-Match":
+                    parameter["schema"]["format"] = "etag"
+        paths[named] = item
+    raw_schema["paths"] = paths
+
+
+def _singular(collection):
+    word = collection.replace("-", "_")
+    return "person" if word == "people" else word[:-1]
+
+
+def _operation_id(case):
+    return case.operation.definition.raw["operationId"]
+
+
+def _open_session(case):
+    """A new session of the owner: its token and its id. None in the credential flow, which keeps its own."""
+    if "JUDGE_WFC" not in os.environ:
+        return None
+    with open(os.environ["JUDGE_WFC"], encoding="utf-8") as file:
+        login = json.load(file)["auth"][0]["loginEndpointAuth"]
+    fields = login["payloadUserPwd"]
+    body = {fields["usernameField"]: fields["username"], fields["passwordField"]: fields["password"]}
+    address = case.operation.schema.get_base_url().rstrip("/") + login["endpoint"]
+    with urlopen(Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"}), timeout=30) as reply:
+        token = json.load(reply)["access_token"]
+    claims = token.split(".")[1]
+    return token, json.loads(urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sid"]
+
+
+def _spare_this_run(case):
+    operation, own = _operation_id(case), (case.path_parameters or {})
+    if operation in _END_ACCOUNTS:
+        name = next(parameter.name for parameter in case.operation.path_parameters if parameter.name != "grant_id")
+        if own.get(name) in _own_accounts:
+            example = next(parameter for parameter in case.operation.path_parameters if parameter.name == name).definition["example"]
+            case.path_parameters = {**own, name: example}
+    signed_in = str(case.headers.get("Authorization", "")).startswith("Bearer ey")
+    if operation not in ("logout", "end_session") or not signed_in:
+        return
+    if case.method.upper() != case.operation.method.upper() or (session := _open_session(case)) is None:
+        return
+    token, session_id = session
+    if operation == "logout":
+        case.headers["Authorization"] = f"Bearer {token}"
+    elif _is_uuid(own.get("id")):
+        case.path_parameters = {**own, "id": session_id}
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
+    case.headers.update(_network)
+    _spare_this_run(case)
     valid = case.meta is not None and case.meta.generation.mode.is_positive
     if valid and "cursor" in (case.query or {}):
         with _lock:
@@ -68,10 +169,12 @@ def before_call(context, case, kwargs):
         case.query = dict(page) if page else {name: value for name, value in case.query.items() if name != "cursor"}
     if _home and valid and isinstance(case.body, dict):
         with _lock:
-            _calls[case.operation.label] += 1
-            own = _calls[case.operation.label] % 2 == 0
+            _calls[_operation_id(case)] += 1
+            own = _calls[_operation_id(case)] % 2 == 0
         if own:
             case.body = {name: _home if _names_organization(name) and value is not None else value for name, value in case.body.items()}
+    if valid and isinstance(case.body, dict) and case.formatted_path.endswith("/batch"):
+        case.body = {**case.body, "items": [_current_version(case, item) for item in case.body.get("items", [])]}
     declared = {parameter.name.lower(): parameter.name for parameter in case.operation.headers}
     if "idempotency-key" in declared and not _tests_header(case, "Idempotency-Key"):
         case.headers[declared["idempotency-key"]] = str(uuid.uuid4())
@@ -79,6 +182,13 @@ def before_call(context, case, kwargs):
         etag = _current_etag(case)
         if etag is not None:
             case.headers[declared["if-match"]] = etag
+
+
+def _current_version(case, item):
+    """An item of a batch, with the version last seen of the object that it names."""
+    with _lock:
+        etag = _etags.get(f"{case.formatted_path.removesuffix('/batch')}/{item.get('id')}")
+    return {**item, "version": int(etag.strip('"').split(".")[0])} if etag and "version" in item else item
 
 
 def _current_etag(case):
@@ -104,7 +214,7 @@ def after_call(context, case, response):
     with _lock:
         # Only requests by the operation's own method: probes of undeclared methods are not the operation.
         if method == case.operation.method.upper():
-            counts = _counts[case.operation.label]
+            counts = _counts[_operation_id(case)]
             counts[str(status)] += 1
             if status >= 400 and isinstance(body, dict) and isinstance(body.get("code"), str):
                 counts[f"{status} {body['code']}"] += 1
@@ -135,4 +245,4 @@ def _write_counts():
     target = os.environ.get("JUDGE_COUNTS")
     if target:
         with open(target, "w", encoding="utf-8") as file:
-            json.dump({label: dict(counts) for label, counts in sorted(_counts.items())}, file, ensure_ascii=False, indent=1)
+            json.dump({operation: dict(counts) for operation, counts in sorted(_counts.items())}, file, ensure_ascii=False, indent=1)

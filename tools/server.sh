@@ -6,6 +6,7 @@
 
 server_pid=""
 server_data=""
+server_starts=0
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -16,14 +17,17 @@ start_server() {
     # The service runs its database as a user of its own, who must be able to walk in here.
     server_data=$(mktemp -d "${TMPDIR:-/tmp}/half-sky-judge-data.XXXXXX")
     chmod 0711 "$server_data"
-    server_log="$work/server.log"
+    server_starts=$((server_starts + 1))
+    server_log="$work/server-$server_starts.log"
     local port
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     base_url="http://127.0.0.1:$port"
     # Rate limits are tested by cargo test; here a 429 would only hide the answer that is being judged.
-    # Tokens outlive a run, so that a 401 always means something.
+    # Tokens outlive a run, so that a 401 always means something. X-Forwarded-For is believed, so that the judge can be
+    # an attacker on another network than its own sign-ins (schemathesis_hooks.py).
     HALF_SKY_HTTP="127.0.0.1:$port" HALF_SKY_DATA="$server_data" \
         HALF_SKY_RATE_LIMIT_SCALE=10000 HALF_SKY_ACCESS_TOKEN_MINUTES=120 \
+        HALF_SKY_TRUSTED_PROXIES=127.0.0.1/32 \
         "$binary" >"$server_log" 2>&1 </dev/null &
     server_pid=$!
     local tries

@@ -1,14 +1,16 @@
 """Writes the sign-in file (Web Fuzzing Commons format) of one schemathesis run.
 
-usage: sign_in.py SIGN_INS_JSON OWNER NEIGHBOUR OUTPUT
+usage: sign_in.py BASE_URL SIGN_INS_JSON OWNER NEIGHBOUR OUTPUT
 
 schemathesis signs in by itself with what is written here, again when a token has grown old or a test has
-ended the session, so no run depends on a session that it may destroy. Prints the id of the owner's organization.
+ended the session, so no run depends on a session that it may destroy. Prints the ids of the owner's organization, of the
+owner's account and of the neighbour's.
 """
 
 import json
 import os
 import sys
+from urllib.request import Request, urlopen
 
 
 def entry(name, account):
@@ -35,7 +37,14 @@ def entry(name, account):
     }
 
 
-def main(sign_ins, owner, neighbour, output):
+def account_id(base_url, account):
+    body = json.dumps({"username": account["username"], "password": account["password"]}).encode()
+    request = Request(f"{base_url}/api/v1/auth/login", body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=30) as reply:
+        return json.load(reply)["account"]["id"]
+
+
+def main(base_url, sign_ins, owner, neighbour, output):
     with open(sign_ins, encoding="utf-8") as file:
         accounts = {account["username"]: account for account in json.load(file)}
     for name in (owner, neighbour):
@@ -44,7 +53,7 @@ def main(sign_ins, owner, neighbour, output):
     document = {"auth": [entry("owner", accounts[owner]), entry("neighbour", accounts[neighbour])]}
     with open(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump(document, file)
-    print(accounts[owner]["organization"]["id"])
+    print(accounts[owner]["organization"]["id"], account_id(base_url, accounts[owner]), account_id(base_url, accounts[neighbour]))
 
 
 main(*sys.argv[1:])

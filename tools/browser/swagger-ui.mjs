@@ -51,6 +51,9 @@ try {
   await page.waitForSelector(".opblock-tag");
   const shown = await page.locator(".opblock-tag").evaluateAll((tags) => tags.map((tag) => tag.getAttribute("data-tag")));
   assert.deepEqual(shown, document.tags.map((tag) => tag.name), "the tags are shown in the document's order");
+  const described = await page.locator(".opblock-tag small").allInnerTexts();
+  for (const text of described) assert.match(text, /^\p{Script=Han}+ · [A-Z]/u, "each tag is named in Chinese and English");
+  assert.equal(described.length, shown.length, "each tag is described");
   await page.screenshot({ path: screenshot, fullPage: true });
   say(`${shown.length} tags, ${operations.size} operations`);
 
@@ -67,6 +70,13 @@ try {
   assert.equal(signedIn.status, 200, "login");
   await page.waitForSelector(".auth-wrapper .authorize.locked");
   say(`signed in as ${username}; the page is authorized`);
+
+  // ---- a token that another operation answers is taken too ----------------------------------------------
+  const steppedUp = await execute("step_up", { body: () => ({ password }) });
+  assert.equal(steppedUp.status, 200, "step_up");
+  const me = await execute("get_me");
+  assert.ok(me.requestHeaders.authorization === `Bearer ${steppedUp.body.access_token}`, "the page uses the newest token");
+  say("step_up: the page uses its token");
 
   // ---- read ------------------------------------------------------------------------------------------
   const list = await execute("list_organizations");
@@ -93,6 +103,14 @@ try {
   const again = await execute("update_organization");
   assert.equal(again.status, 200, "update_organization again, on the version that the first one answered");
   say(`update_organization: version ${version(organization.responseHeaders.etag)} to ${version(again.responseHeaders.etag)}`);
+
+  // ---- act, then act again, on an object never read: what the first action answered is the last ETag seen --------
+  const accredited = await execute("accredit_site");
+  assert.equal(accredited.status, 200, "accredit_site");
+  const closedNext = await execute("close_site");
+  assert.equal(version(closedNext.requestHeaders["if-match"]), version(accredited.responseHeaders.etag), "If-Match is the ETag of the action before");
+  assert.equal(closedNext.status, 200, "close_site after accredit_site");
+  say(`accredit_site, then close_site: version ${version(accredited.responseHeaders.etag)} to ${version(closedNext.responseHeaders.etag)}`);
 
   const site = await execute("get_site", { parameters: { [idParameter("get_site")]: second.body.id } });
   assert.equal(site.status, 200, "get_site");
