@@ -25,7 +25,9 @@ start_server() {
     # Rate limits are tested by cargo test; here a 429 would only hide the answer that is being judged.
     # Tokens outlive a run, so that a 401 always means something. X-Forwarded-For is believed, so that the judge can be
     # an attacker on another network than its own sign-ins (schemathesis_hooks.py).
-    HALF_SKY_HTTP="127.0.0.1:$port" HALF_SKY_DATA="$server_data" \
+    # The name of the binary is a setting of ours, and the service refuses variables it does not know.
+    env --unset=HALF_SKY_BIN \
+        HALF_SKY_HTTP="127.0.0.1:$port" HALF_SKY_DATA="$server_data" \
         HALF_SKY_RATE_LIMIT_SCALE=10000 HALF_SKY_ACCESS_TOKEN_MINUTES=120 \
         HALF_SKY_TRUSTED_PROXIES=127.0.0.1/32 \
         "$binary" >"$server_log" 2>&1 </dev/null &
