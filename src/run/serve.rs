@@ -44,8 +44,8 @@ pub fn serve(
         // Signals are waited for before the first request can be answered.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|fault| fault.to_string())?;
         let mut terminate = signal(SignalKind::terminate()).map_err(|fault| fault.to_string())?;
-        let server = server::start(app).map_err(|fault| format!("{}: {fault}", app.config.http))?;
-        let metrics = server::start_metrics(app).map_err(|fault| fault.to_string())?;
+        let server = server::start(app).map_err(|fault| format!("HALF_SKY_HTTP: {}: {fault}", app.config.http))?;
+        let metrics = server::start_metrics(app).map_err(|fault| format!("HALF_SKY_METRICS: {fault}"))?;
         let handle = server.handle();
         actix_web::rt::spawn(async move {
             tokio::select! {
