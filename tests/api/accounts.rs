@@ -315,3 +315,40 @@ async fn a_password_cannot_be_guessed_with_a_stolen_token_either() {
     admin.post("/api/v1/accounts/0168028c-2f00-7000-8004-000000000009/unlock").if_match("\"1\"").await.expect(200);
     officer.put("/api/v1/me/password").json(&change(&right)).await.expect(204);
 }
+
+#[actix_web::test]
+async fn an_administrator_takes_over_no_account_for_modules_that_she_does_not_have() {
+    use diesel_async::RunQueryDsl;
+    let app = TestApp::new().await;
+    let mut owner = app.database.owner().await;
+    let narrow = "UPDATE grants SET modules = '{organizations,system}'
+        WHERE account_id = (SELECT id FROM accounts WHERE username = 'county-admin')";
+    diesel::sql_query(narrow).execute(&mut owner).await.unwrap();
+    let admin = app.sign_in("county-admin").await;
+    // The officer also works on loans: whoever resets her password could.
+    let officer = "/api/v1/accounts/0168028c-2f00-7000-8004-000000000009";
+    let shown = admin.get(officer).await.expect(200);
+    assert_eq!(shown.json["allowed_actions"], json!([]));
+    admin.post(format!("{officer}/reset-password")).if_match("\"1\"").await.expect_problem(403, "permission_denied");
+    let (mine, _) = app.db_account("clerk", None, COUNTY).await;
+    let grant = |modules: &[&str]| json!({ "role": "officer", "organization_id": COUNTY, "modules": modules, "from_on": "2019-01-01", "to_on": null });
+    let grants = format!("/api/v1/accounts/{mine}/grants");
+    admin.post(&grants).json(&grant(&["loans"])).await.expect_problem(403, "permission_denied");
+    admin.post(&grants).json(&grant(&["organizations"])).await.expect(201);
+    admin.post(format!("/api/v1/accounts/{mine}/reset-password")).if_match("\"1\"").await.expect(200);
+}
+
+#[actix_web::test]
+async fn what_may_be_done_with_an_account_is_what_the_caller_may_do() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    let page = admin.get("/api/v1/accounts?limit=100").await.expect(200);
+    let actions = |username: &str| {
+        let account = page.items().iter().find(|account| account["username"] == username);
+        account.map(|account| account["allowed_actions"].clone()).unwrap_or_default()
+    };
+    assert_eq!(actions("platform"), json!([]), "she could not have granted that role");
+    assert_eq!(actions("city-auditor"), json!([]));
+    assert_eq!(actions("city-admin"), json!(["unlock", "reset-password"]), "nobody disables herself");
+    assert_eq!(actions("county-officer"), json!(["disable", "unlock", "reset-password"]));
+}
