@@ -352,3 +352,30 @@ async fn what_may_be_done_with_an_account_is_what_the_caller_may_do() {
     assert_eq!(actions("city-admin"), json!(["unlock", "reset-password"]), "nobody disables herself");
     assert_eq!(actions("county-officer"), json!(["disable", "unlock", "reset-password"]));
 }
+
+#[actix_web::test]
+async fn no_session_begins_with_a_password_that_was_reset_meanwhile() {
+    use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+    #[derive(diesel::QueryableByName)]
+    struct Waiting {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        waiting: i64,
+    }
+    let app = TestApp::new().await;
+    let body = json!({ "username": "county-officer", "password": app.password("county-officer") });
+    let mut reset = app.database.owner().await;
+    let hold = "BEGIN; UPDATE accounts SET password_hash = '!' WHERE username = 'county-officer'";
+    reset.batch_execute(hold).await.unwrap();
+    let login = actix_web::rt::spawn(app.anonymous().post("/api/v1/auth/login").json(&body).into_future());
+    let mut watcher = app.database.superuser().await;
+    let look = "SELECT count(*) AS waiting FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let waits = async {
+        while diesel::sql_query(look).get_result::<Waiting>(&mut watcher).await.unwrap().waiting == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), waits).await.expect("the sign-in has checked the old password");
+    reset.batch_execute("COMMIT").await.unwrap();
+    login.await.unwrap().expect_problem(401, "invalid_credentials");
+}
