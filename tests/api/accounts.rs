@@ -379,3 +379,14 @@ async fn no_session_begins_with_a_password_that_was_reset_meanwhile() {
     reset.batch_execute("COMMIT").await.unwrap();
     login.await.unwrap().expect_problem(401, "invalid_credentials");
 }
+
+#[actix_web::test]
+async fn an_initial_password_is_kept_nowhere_also_when_it_is_repeated() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("county-admin").await;
+    let new = json!({ "username": "xin.ren", "display_name": "新人", "organization_id": COUNTY, "person_id": null });
+    let first = admin.post("/api/v1/accounts").key("once").json(&new).await.expect(201);
+    let again = admin.post("/api/v1/accounts").key("once").json(&new).await.expect(201);
+    assert_eq!(again.bytes, first.bytes);
+    assert_eq!((first.header("cache-control"), again.header("cache-control")), ("no-store", "no-store"));
+}
