@@ -390,3 +390,22 @@ async fn an_initial_password_is_kept_nowhere_also_when_it_is_repeated() {
     assert_eq!(again.bytes, first.bytes);
     assert_eq!((first.header("cache-control"), again.header("cache-control")), ("no-store", "no-store"));
 }
+
+#[actix_web::test]
+async fn demo_sign_ins_that_do_not_fit_the_database_are_made_anew() {
+    use diesel_async::RunQueryDsl;
+    let app = TestApp::new().await;
+    let mut owner = app.database.owner().await;
+    // As in a new database beside the file of an old one.
+    let fresh = "UPDATE accounts SET password_hash = '!' WHERE username = 'county-officer'";
+    diesel::sql_query(fresh).execute(&mut owner).await.unwrap();
+    let known = crate::support::server().sign_ins.clone();
+    let progress = indicatif::ProgressBar::hidden();
+    let printed = half_sky::demo::load(&app.app, &app.database.owner_url(), known.clone(), &progress).await.unwrap();
+    assert_eq!(printed.len(), known.len());
+    for (printed, known) in printed.iter().zip(&known) {
+        assert_eq!(printed.password == known.password, printed.username != "county-officer", "{}", printed.username);
+        let body = json!({ "username": printed.username, "password": printed.password });
+        app.anonymous().post("/api/v1/auth/login").json(&body).await.expect(200);
+    }
+}
