@@ -381,3 +381,18 @@ async fn children_figures_and_counts_are_those_of_the_tree() {
     assert_eq!(figures.json["people"], 3);
     assert_eq!(figures.json["sites"], json!([{ "kind": "womens_home", "count": 1 }]));
 }
+
+#[actix_web::test]
+async fn who_administers_a_subtree_is_not_told_that_she_may_move_its_top_away() {
+    let app = TestApp::new().await;
+    let county = app.sign_in("county-admin").await;
+    let actions = async |client: &Client, id: &str| {
+        client.get(format!("/api/v1/organizations/{id}")).await.expect(200).json["allowed_actions"].clone()
+    };
+    assert_eq!(actions(&county, COUNTY).await, json!(["update", "dissolve"]));
+    assert_eq!(actions(&county, TOWNSHIP).await, json!(["update", "move", "dissolve"]));
+    assert_eq!(actions(&app.sign_in("city-admin").await, COUNTY).await, json!(["update", "move", "dissolve"]));
+    let body = json!({ "parent_id": TOWNSHIP, "division_code": null, "reason": "x" });
+    let refused = county.post(format!("/api/v1/organizations/{COUNTY}/move")).if_match("\"1\"").json(&body).await;
+    refused.expect_problem(403, "permission_denied");
+}
