@@ -453,6 +453,12 @@ pub async fn active_organization_in(mut conn: &AsyncPgConnection, scope: &Scope,
     diesel::select(diesel::dsl::exists(inside)).get_result(&mut conn).await
 }
 
+/// Whether an organization is the top of the tree.
+pub async fn is_top(mut conn: &AsyncPgConnection, id: OrganizationId) -> QueryResult<bool> {
+    let top = organizations::table.filter(organizations::id.eq(id)).filter(organizations::parent_id.is_null());
+    diesel::select(diesel::dsl::exists(top)).get_result(&mut conn).await
+}
+
 /// Writes a grant.
 pub async fn insert_grant(conn: &mut AsyncPgConnection, grant: &GrantRow) -> QueryResult<()> {
     diesel::insert_into(grants::table).values(grant).execute(conn).await?;

@@ -17,6 +17,7 @@ use crate::access::Scope;
 use crate::clock::{Clock, shanghai};
 use crate::db::text_enum::Dictionary;
 use crate::ids::{OrganizationId, PersonId};
+use crate::work_items::{self, POST_EXPIRING};
 
 pub use api::OrganizationReference;
 pub use rules::{
@@ -84,10 +85,11 @@ pub fn routes(services: &mut ServiceConfig) {
 pub async fn announce_expiring_posts(conn: &mut AsyncPgConnection, due: DateTime<Utc>) -> Result<(), String> {
     let today = due.with_timezone(&shanghai()).date_naive();
     let announced = async {
-        store::posts::forget_expired(conn, due, today).await?;
-        store::posts::announce_expiring(conn, due, today).await
+        work_items::close_overdue(conn, &POST_EXPIRING, today, due).await?;
+        let expiring = store::posts::expiring(conn, today).await?;
+        work_items::open(conn, &POST_EXPIRING, &expiring, due).await
     };
-    announced.await.map(drop).map_err(|fault: diesel::result::Error| fault.to_string())
+    announced.await.map_err(|fault: diesel::result::Error| fault.to_string())
 }
 
 /// Makes the federation of a city, the top of an empty tree.
