@@ -39,6 +39,9 @@ const BODIES: &[(&str, OrganizationKind, &str, &str)] = &[
     ("15", OrganizationKind::WomenChildrenWorkingCommitteeOffice, "市政府妇儿工委办", "市人民政府"),
 ];
 
+/// A body that was dissolved before the plan was issued, so that it can be reactivated: number of the fixed id, name, host.
+const DISSOLVED: (&str, &str, &str) = ("21", "步行街商圈妇联", "步行街商会");
+
 /// Day on which the demo tree begins.
 pub fn founded() -> NaiveDate {
     NaiveDate::from_ymd_opt(2019, 1, 1).unwrap_or_default()
@@ -78,8 +81,13 @@ pub async fn load(conn: &mut AsyncPgConnection, now: DateTime<Utc>) -> QueryResu
         all.push(township);
     }
     all.extend(at(DivisionLevel::Village).map(|row| of_division(row, row.3.as_deref().map(organization_of), now)));
+    let (number, name, host) = DISSOLVED;
+    let kind = OrganizationKind::NewFieldFederation;
+    let body = organization(other(number), kind, name, OrganizationLevel::Township, Some(organization_of("430602")), now);
+    all.push(Organization { host_name: Some(host.to_owned()), ..body });
     seed::organizations(conn, &all, founded()).await?;
-    Ok(())
+    let ended = NaiveDate::from_ymd_opt(2019, 3, 1).unwrap_or_default();
+    seed::dissolve(conn, other(number), ended, "商圈改造", now).await
 }
 
 fn of_division(

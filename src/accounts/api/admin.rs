@@ -331,7 +331,7 @@ async fn administered(tx: &mut Tx, id: AccountId) -> ApiResult<AccountRow> {
 }
 
 /// Every grant of the account is one that the caller could give at that place.
-async fn check_outranks(tx: &mut Tx, id: AccountId) -> ApiResult<()> {
+pub async fn check_outranks(tx: &mut Tx, id: AccountId) -> ApiResult<()> {
     let today = tx.today();
     let granters: Vec<_> = tx.caller()?.roles.iter().filter(|role| role.gives(Permission::GrantWrite, today)).cloned().collect();
     for grant in store::grants_of(tx.conn(), id).await? {
@@ -356,7 +356,12 @@ async fn write(tx: &mut Tx, before: AccountRow, action: &'static str, change: &A
     Reply::item(&view, view.version)
 }
 
-async fn write_view(tx: &mut Tx, before: AccountRow, action: &'static str, change: &AccountChange<'_>) -> ApiResult<AccountView> {
+pub async fn write_view(
+    tx: &mut Tx,
+    before: AccountRow,
+    action: &'static str,
+    change: &AccountChange<'_>,
+) -> ApiResult<AccountView> {
     let (id, now) = (before.id, tx.call.app.clock.wall());
     let account = store::update(tx.conn(), id, change, now).await?;
     revocation::announce(tx.conn(), id.0).await?;

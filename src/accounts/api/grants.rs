@@ -43,7 +43,8 @@ pub struct GrantView {
 }
 
 impl GrantView {
-    fn of(row: &GrantRow) -> Self {
+    /// The view of a row.
+    pub fn of(row: &GrantRow) -> Self {
         Self {
             id: row.id,
             account_id: row.account_id,
@@ -157,7 +158,7 @@ async fn check_body(tx: &mut Tx, scope: &Scope, body: &NewGrant) -> ApiResult<()
 
 /// Whether one of the caller's roles may give (or take) this one at that place: never to herself, only roles that hers may
 /// grant, inside her subtree, for modules that she has.
-async fn may_give(tx: &mut Tx, to: AccountId, role: Role, place: OrganizationId, modules: &[Module]) -> ApiResult<bool> {
+pub async fn may_give(tx: &mut Tx, to: AccountId, role: Role, place: OrganizationId, modules: &[Module]) -> ApiResult<bool> {
     if tx.caller()?.account_id == to {
         return Ok(false);
     }
@@ -172,7 +173,8 @@ async fn may_give(tx: &mut Tx, to: AccountId, role: Role, place: OrganizationId,
     Ok(!scope.is_empty() && !covered(tx.conn(), &scope, &[place]).await?.is_empty())
 }
 
-async fn changed(tx: &mut Tx, action: &'static str, view: &GrantView, given: bool) -> ApiResult<()> {
+/// Tells every node and the audit trail of a grant that was given or taken.
+pub async fn changed(tx: &mut Tx, action: &'static str, view: &GrantView, given: bool) -> ApiResult<()> {
     let account = view.account_id.0;
     revocation::announce(tx.conn(), account).await?;
     tx.after_commit(move |app| app.tokens.forget_account(account));

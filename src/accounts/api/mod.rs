@@ -4,3 +4,4 @@ pub mod admin;
 pub mod grants;
 pub mod me;
 pub mod session;
+pub mod succession;

@@ -1,6 +1,8 @@
 //! The closure of the tree with its validity: the open rows are today, the closed ones history. Every change of it happens under
 //! one advisory lock: creations share it, moves and dissolutions hold it alone, so two moves cannot close a cycle between them.
 
+use std::collections::HashMap;
+
 use chrono::NaiveDate;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Date, Uuid as SqlUuid};
@@ -8,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::access::Scope;
 use crate::db::schema::organization_tree;
-use crate::db::scope::below;
+use crate::db::scope::{Below, below};
 use crate::ids::OrganizationId;
 use crate::organizations::rules;
 
@@ -42,6 +44,43 @@ pub async fn roots(
 pub async fn is_below(mut conn: &AsyncPgConnection, id: OrganizationId, above: OrganizationId) -> QueryResult<bool> {
     let pair = below(&[above]).filter(organization_tree::descendant_id.eq(id));
     diesel::select(diesel::dsl::exists(pair)).get_result(&mut conn).await
+}
+
+/// Whether a row of the tree held on a day.
+#[diesel::dsl::auto_type]
+pub fn held_on(day: NaiveDate) -> _ {
+    let open = organization_tree::to_on.is_null();
+    let later = organization_tree::to_on.gt(day).assume_not_null();
+    organization_tree::from_on.le(day).and(open.or(later))
+}
+
+/// Selects the children that an organization had on a day.
+pub fn children_on<'a>(parent: OrganizationId, day: NaiveDate) -> Below<'a> {
+    let held = organization_tree::table.select(organization_tree::descendant_id).into_boxed().filter(held_on(day));
+    held.filter(organization_tree::ancestor_id.eq(parent)).filter(organization_tree::depth.eq(1))
+}
+
+/// Whether an organization was there on a day.
+pub async fn was_there(mut conn: &AsyncPgConnection, id: OrganizationId, day: NaiveDate) -> QueryResult<bool> {
+    let itself = organization_tree::ancestor_id.eq(id).and(organization_tree::descendant_id.eq(id));
+    let row = organization_tree::table.filter(itself).filter(organization_tree::from_on.le(day));
+    diesel::select(diesel::dsl::exists(row)).get_result(&mut conn).await
+}
+
+/// The parents that organizations had on a day.
+pub async fn parents_on(
+    mut conn: &AsyncPgConnection,
+    ids: &[OrganizationId],
+    day: NaiveDate,
+) -> QueryResult<HashMap<OrganizationId, OrganizationId>> {
+    let pairs: Vec<(OrganizationId, OrganizationId)> = organization_tree::table
+        .filter(organization_tree::descendant_id.eq_any(ids))
+        .filter(organization_tree::depth.eq(1))
+        .filter(held_on(day))
+        .select((organization_tree::descendant_id, organization_tree::ancestor_id))
+        .load(&mut conn)
+        .await?;
+    Ok(pairs.into_iter().collect())
 }
 
 /// Nobody moves or dissolves until the transaction ends.

@@ -1,9 +1,16 @@
 //! What a body may be, where it may hang, which codes fit it, and what may be done with it now. Pure functions.
 
+mod life;
+
 use chrono::NaiveDate;
 
 use crate::ids::OrganizationId;
 use crate::text_enum;
+
+pub use life::{
+    AccountStrategy, ChildStrategy, Effects, IrreversibleFact, OrganizationEventKind, OrganizationStep, PostFate, PostStrategy,
+    SiteStrategy, StepRefusal, Term, fate_of, irreversible, kept_code, may_merge,
+};
 
 text_enum! {
     /// What kind of body an organization is; decides where it may hang.
@@ -328,16 +335,6 @@ pub fn common_roots(
     roots.iter().copied().filter(|root| !roots.iter().any(|other| other != root && below(*other, *root))).collect()
 }
 
-impl OrganizationStatus {
-    /// What may be done with an organization now, by somebody who may write it.
-    pub const fn actions(self) -> &'static [&'static str] {
-        match self {
-            Self::Active => &["update", "move", "dissolve"],
-            Self::Dissolved | Self::Merged => &[],
-        }
-    }
-}
-
 impl PostStatus {
     /// Where a post stands on a day. The last day counts.
     pub fn on(today: NaiveDate, from_on: NaiveDate, to_on: Option<NaiveDate>) -> Self {
@@ -470,7 +467,6 @@ mod tests {
 
     #[test]
     fn nothing_can_be_done_with_what_is_over_but_correct_an_ended_post() {
-        assert!(OrganizationStatus::Dissolved.actions().is_empty() && OrganizationStatus::Merged.actions().is_empty());
         assert!(SiteStatus::Closed.actions(true, true).is_empty());
         assert_eq!(SiteStatus::Active.actions(false, true), ["accredit"]);
         assert_eq!(PostStatus::Ended.actions(), ["update"]);
