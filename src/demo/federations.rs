@@ -8,7 +8,7 @@ use super::{fixed_id, organization_of};
 use crate::db::schema::divisions;
 use crate::ids::OrganizationId;
 use crate::organizations::seed::{self, Organization};
-use crate::organizations::{OrganizationKind, OrganizationLevel};
+use crate::organizations::{OrganizationKind, OrganizationLevel, OrganizationStatus};
 use crate::reference::DivisionLevel;
 use diesel::prelude::*;
 
@@ -39,7 +39,7 @@ const BODIES: &[(&str, OrganizationKind, &str, &str)] = &[
     ("15", OrganizationKind::WomenChildrenWorkingCommitteeOffice, "市政府妇儿工委办", "市人民政府"),
 ];
 
-/// A body that was dissolved before the plan was issued, so that it can be reactivated: number of the fixed id, name, host.
+/// A body that was dissolved in March, so that it can be reactivated: number of the fixed id, name, host.
 const DISSOLVED: (&str, &str, &str) = ("21", "步行街商圈妇联", "步行街商会");
 
 /// Day on which the demo tree begins.
@@ -84,10 +84,14 @@ pub async fn load(conn: &mut AsyncPgConnection, now: DateTime<Utc>) -> QueryResu
     let (number, name, host) = DISSOLVED;
     let kind = OrganizationKind::NewFieldFederation;
     let body = organization(other(number), kind, name, OrganizationLevel::Township, Some(organization_of("430602")), now);
-    all.push(Organization { host_name: Some(host.to_owned()), ..body });
+    all.push(Organization {
+        host_name: Some(host.to_owned()),
+        status: OrganizationStatus::Dissolved,
+        status_changed_on: NaiveDate::from_ymd_opt(2019, 3, 1),
+        ..body
+    });
     seed::organizations(conn, &all, founded()).await?;
-    let ended = NaiveDate::from_ymd_opt(2019, 3, 1).unwrap_or_default();
-    seed::dissolve(conn, other(number), ended, "商圈改造", now).await
+    Ok(())
 }
 
 fn of_division(

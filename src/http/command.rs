@@ -139,8 +139,7 @@ impl Command {
     async fn execute(self, work: impl AsyncFnOnce(&mut Tx) -> ApiResult<Reply>) -> ApiResult<Reply> {
         let conn = self.call.app.db.transaction_connection().await?;
         let rehearsal = self.call.app.rehearsal;
-        let mut tx =
-            Tx { call: self.call, conn, places: vec![], asked: false, recorded: false, rehearsal, after_commit: vec![] };
+        let mut tx = Tx { call: self.call, conn, places: vec![], asked: false, recorded: false, rehearsal, after_commit: vec![] };
         AnsiTransactionManager::begin_transaction(&mut *tx.conn).await?;
         let worked = AssertUnwindSafe(tx.answer(work)).catch_unwind().await;
         match worked {

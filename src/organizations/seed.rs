@@ -5,7 +5,7 @@ use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 
 use super::api::people::seal_numbers;
-use super::rules::{OrganizationEventKind, OrganizationKind, OrganizationLevel, OrganizationStatus};
+use super::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus};
 use super::store;
 use crate::ids::OrganizationId;
 use crate::vault::Vault;
@@ -52,28 +52,6 @@ pub fn blank(
 /// Writes organizations, parents before children, and hangs them into the tree.
 pub async fn organizations(conn: &mut AsyncPgConnection, rows: &[Organization], from_on: NaiveDate) -> QueryResult<usize> {
     store::organizations::insert_many(conn, rows, from_on).await
-}
-
-/// Dissolves one of them on a day, with its event; one whose state has changed already stays as it is.
-pub async fn dissolve(
-    conn: &mut AsyncPgConnection,
-    id: OrganizationId,
-    on: NaiveDate,
-    reason: &str,
-    now: DateTime<Utc>,
-) -> QueryResult<()> {
-    store::tree::lock_alone(conn).await?;
-    let before = store::organizations::active(conn, id).await?;
-    let Some(before) = before.filter(|before| before.status_changed_on.is_none()) else { return Ok(()) };
-    let after = store::organizations::end(conn, &before, OrganizationStatus::Dissolved, None, now, on).await?;
-    let told = store::history::Event {
-        kind: OrganizationEventKind::Dissolved,
-        to_id: None,
-        reason: Some(reason.to_owned()),
-        recorded_at: now,
-        ..store::history::made(&after, on)
-    };
-    store::history::record(conn, &[told]).await
 }
 
 /// Writes people.

@@ -62,8 +62,8 @@ async fn the_tree_is_whole(app: &TestApp) {
         UNION ALL SELECT 'two parents ' || one::text FROM organization_tree one JOIN organization_tree other
             ON other.descendant_id = one.descendant_id AND other.depth = 1 AND other.ctid > one.ctid
             AND daterange(one.from_on, one.to_on) && daterange(other.from_on, other.to_on) WHERE one.depth = 1
-        UNION ALL SELECT 'not made once ' || id FROM organizations
-            WHERE (SELECT count(*) FROM organization_events WHERE organization_id = id AND kind = 'created') <> 1";
+        UNION ALL SELECT 'not made once ' || organizations.id FROM organizations
+            WHERE (SELECT count(*) FROM organization_events WHERE organization_id = organizations.id AND kind = 'created') <> 1";
     let found: Vec<Line> = diesel::sql_query(wrong).load(&mut app.database.owner().await).await.unwrap();
     let found: Vec<String> = found.into_iter().map(|line| line.text).take(5).collect();
     assert!(found.is_empty(), "{found:?}");
@@ -91,8 +91,8 @@ async fn two_villages_that_merged_last_year_are_two_before_and_one_after() {
     let admin = app.sign_in("county-admin").await;
     let (person, post, site) = settle(&admin, SECOND, "cadre", "周兰").await;
     app.app.clock.advance(chrono::TimeDelta::days(1));
-    let merged = admin.post(path(SECOND) + "/merge").if_match("\"1\"").json(&merging(VILLAGE)).await.expect(200);
-    assert_eq!((merged.text("/status"), merged.text("/successor/id")), ("merged".to_owned(), VILLAGE.to_owned()));
+    let merged = admin.post(path(SECOND) + "/merge").if_match("\"1\"").json(&merging(THIRD)).await.expect(200);
+    assert_eq!((merged.text("/status"), merged.text("/successor/id")), ("merged".to_owned(), THIRD.to_owned()));
     let effects = &merged.json["effects"];
     let moved = ["posts_moved", "sites_moved", "people_moved"].map(|name| effects[name].as_i64().unwrap());
     assert_eq!(moved, [1, 1, 1], "{effects}");
@@ -104,8 +104,8 @@ async fn two_villages_that_merged_last_year_are_two_before_and_one_after() {
     let within = format!("/api/v1/organizations?within={TOWNSHIP}");
     let active = async |day: &str| all(&admin, &format!("{within}&status=active&as_of={day}&")).await;
     let (then, since) = (active(before).await, active(after).await);
-    assert!(ids(&then).contains(&SECOND) && ids(&then).contains(&VILLAGE));
-    assert!(!ids(&since).contains(&SECOND) && ids(&since).contains(&VILLAGE));
+    assert!(ids(&then).contains(&SECOND) && ids(&then).contains(&THIRD));
+    assert!(!ids(&since).contains(&SECOND) && ids(&since).contains(&THIRD));
     assert_eq!(since.len() + 1, then.len());
     assert_eq!(active(today).await, all(&admin, &format!("{within}&status=active&")).await, "today is today");
     assert!(all(&admin, &format!("{within}&as_of=2018-12-31&")).await.is_empty(), "nothing was there yet");
@@ -116,10 +116,7 @@ async fn two_villages_that_merged_last_year_are_two_before_and_one_after() {
         each.map(|each| (each["key"].as_str().unwrap().to_owned(), each["count"].as_i64().unwrap())).collect::<BTreeMap<_, _>>()
     };
     assert_eq!(count(before).await, BTreeMap::from([("active".to_owned(), then.len() as i64)]));
-    assert_eq!(
-        count(after).await,
-        BTreeMap::from([("active".to_owned(), since.len() as i64), ("merged".to_owned(), 1)])
-    );
+    assert_eq!(count(after).await, BTreeMap::from([("active".to_owned(), since.len() as i64), ("merged".to_owned(), 1)]));
 
     let one = async |day: &str| admin.get(format!("{}?as_of={day}", path(SECOND))).await.expect(200);
     assert_eq!((&one(before).await.json["status"], &one(before).await.json["successor"]), (&json!("active"), &json!(null)));
@@ -133,8 +130,8 @@ async fn two_villages_that_merged_last_year_are_two_before_and_one_after() {
     };
     let some = (json!([{ "position": "cadre", "count": 1 }]), json!([{ "kind": "womens_home", "count": 1 }]));
     let none = (json!([]), json!([]));
-    assert_eq!((figures(SECOND, before).await, figures(VILLAGE, before).await), (some.clone(), none.clone()));
-    assert_eq!((figures(SECOND, after).await, figures(VILLAGE, after).await), (none, some));
+    assert_eq!((figures(SECOND, before).await, figures(THIRD, before).await), (some.clone(), none.clone()));
+    assert_eq!((figures(SECOND, after).await, figures(THIRD, after).await), (none, some));
     let children = async |day: &str| admin.get(format!("{}/children?as_of={day}&limit=1", path(COUNTY))).await.expect(200);
     let (then, since) = (children(before).await, children(after).await);
     let count = |answer: &crate::support::Answer| answer.items()[0]["children_count"].as_i64().unwrap();
@@ -143,9 +140,9 @@ async fn two_villages_that_merged_last_year_are_two_before_and_one_after() {
     assert_eq!(admin.get(format!("/api/v1/posts/{post}")).await.expect(200).json["to_on"], before, "the old post has ended");
     let posts = admin.get(format!("/api/v1/posts?person_id={person}&current=true")).await.expect(200);
     assert_eq!((posts.items().len(), &posts.items()[0]["from_on"]), (1, &json!(after)));
-    assert_eq!(posts.items()[0]["organization_id"], VILLAGE);
-    assert_eq!(admin.get(format!("/api/v1/sites/{site}")).await.expect(200).json["owner_organization_id"], VILLAGE);
-    assert_eq!(admin.get(format!("/api/v1/people/{person}")).await.expect(200).json["organization_id"], VILLAGE);
+    assert_eq!(posts.items()[0]["organization_id"], THIRD);
+    assert_eq!(admin.get(format!("/api/v1/sites/{site}")).await.expect(200).json["owner_organization_id"], THIRD);
+    assert_eq!(admin.get(format!("/api/v1/people/{person}")).await.expect(200).json["organization_id"], THIRD);
 }
 
 #[actix_web::test]
@@ -299,7 +296,8 @@ async fn two_chairs_do_not_meet_and_the_answer_names_the_post() {
     ending["sites"] = json!("close");
     let merged = merge(&ending).await.expect(200);
     assert_eq!((&merged.json["effects"]["posts_ended"], &merged.json["effects"]["sites_closed"]), (&json!(1), &json!(1)));
-    let facts: Vec<&str> = merged.json["irreversible"].as_array().unwrap().iter().map(|fact| fact["code"].as_str().unwrap()).collect();
+    let facts: Vec<&str> =
+        merged.json["irreversible"].as_array().unwrap().iter().map(|fact| fact["code"].as_str().unwrap()).collect();
     assert_eq!(facts, ["merged", "posts_ended", "sites_closed"]);
     let ended = admin.get(format!("/api/v1/posts/{chair}")).await.expect(200);
     assert_eq!((&ended.json["to_on"], &ended.json["end_reason"]), (&json!("2019-04-09"), &json!("村社区合并")));
@@ -335,16 +333,15 @@ async fn a_township_splits_into_two_all_or_nothing() {
     let app = TestApp::new().await;
     let admin = app.sign_in("county-admin").await;
     let (_, post, site) = settle(&admin, TOWNSHIP, "cadre", "周兰").await;
-    let part = |name: &str, children: &[&str], posts: &[&str], sites: &[&str]| {
-        json!({ "name": name, "child_ids": children, "post_ids": posts, "site_ids": sites })
-    };
+    let part = |name: &str, children: &[&str], posts: &[&str], sites: &[&str]| json!({ "name": name, "child_ids": children, "post_ids": posts, "site_ids": sites });
     let split = async |parts: Vec<Value>| {
         let body = json!({ "organizations": parts, "reason": "街道析置" });
         admin.post(path(TOWNSHIP) + "/split").if_match("\"1\"").json(&body).await
     };
     let mut coded = part("洞庭街道妇联", &[], &[], &[]);
     coded["division_code"] = json!("430602999");
-    let wrong = vec![part("东街道妇联", &[SECOND, SECOND], &[], &[]), part("西街道妇联", &[SECOND, COUNTY], &[], &[&post]), coded];
+    let wrong =
+        vec![part("东街道妇联", &[SECOND, SECOND], &[], &[]), part("西街道妇联", &[SECOND, COUNTY], &[], &[&post]), coded];
     let faults = split(wrong).await.expect(422).faults();
     for (pointer, code) in [
         ("/organizations/0/child_ids/1", "repeated"),
@@ -381,7 +378,12 @@ async fn a_township_splits_into_two_all_or_nothing() {
     assert_eq!(kinds(&east).await, ["created", "split_off"]);
     assert_eq!(kinds(TOWNSHIP).await, ["created", "split", "split"]);
     let village = app.sign_in("village-officer").await;
-    village.post(path(VILLAGE) + "/split").if_match("\"1\"").json(&json!({ "organizations": [part("新村妇联", &[], &[], &[])], "reason": "析置" })).await.expect(403);
+    village
+        .post(path(VILLAGE) + "/split")
+        .if_match("\"1\"")
+        .json(&json!({ "organizations": [part("新村妇联", &[], &[], &[])], "reason": "析置" }))
+        .await
+        .expect(403);
 }
 
 #[actix_web::test]
@@ -407,7 +409,8 @@ async fn a_village_is_dissolved_into_its_township_and_begins_again() {
 
     app.app.clock.advance(chrono::TimeDelta::days(30));
     // Meanwhile another has its code.
-    let thief = json!({ "kind": "village_federation", "name": "新村妇联", "parent_id": TOWNSHIP, "division_code": "430602001002" });
+    let thief =
+        json!({ "kind": "village_federation", "name": "新村妇联", "parent_id": TOWNSHIP, "division_code": "430602001002" });
     let thief = admin.post("/api/v1/organizations").json(&thief).await.expect(201).text("/id");
     let reactivate = async |body: Value| admin.post(path(SECOND) + "/reactivate").if_match("\"2\"").json(&body).await;
     let taken = reactivate(json!({ "division_code": "430602001002", "reason": "恢复" })).await.expect_problem(409, "duplicate");
@@ -426,7 +429,12 @@ async fn a_village_is_dissolved_into_its_township_and_begins_again() {
         let then = admin.get(format!("{}?as_of={day}", path(SECOND))).await.expect(200);
         assert_eq!((then.text("/status"), then.text("/parent_id")), (status.to_owned(), parent.to_owned()), "{day}");
     }
-    admin.post(path(&thief) + "/reactivate").if_match("\"1\"").json(&json!({ "division_code": null, "reason": "恢复" })).await.expect(409);
+    admin
+        .post(path(&thief) + "/reactivate")
+        .if_match("\"1\"")
+        .json(&json!({ "division_code": null, "reason": "恢复" }))
+        .await
+        .expect(409);
 }
 
 #[actix_web::test]
@@ -521,7 +529,12 @@ async fn a_listing_during_moves_shows_exactly_once_what_is_always_in_the_subtree
     let list = format!("within={COUNTY}&");
     // Villages go to and fro between two townships of the county, one township of them between the county and another.
     let leaving = "0168028c-2f00-7000-8000-430602003000";
-    let moving = [(VILLAGE, [TOWNSHIP, BESIDE]), (SECOND, [TOWNSHIP, BESIDE]), (leaving, [COUNTY, NEIGHBOUR]), (THIRD, [TOWNSHIP, BESIDE])];
+    let moving = [
+        (VILLAGE, [TOWNSHIP, BESIDE]),
+        (SECOND, [TOWNSHIP, BESIDE]),
+        (leaving, [COUNTY, NEIGHBOUR]),
+        (THIRD, [TOWNSHIP, BESIDE]),
+    ];
     let gone = all(&admin, &format!("/api/v1/organizations?within={leaving}&")).await;
     let always = all(&admin, &format!("/api/v1/organizations?{list}")).await;
     let always: Vec<String> = ids(&always).into_iter().filter(|id| !ids(&gone).contains(id)).map(str::to_owned).collect();

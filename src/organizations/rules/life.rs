@@ -151,11 +151,7 @@ pub fn may_merge(one: (OrganizationKind, OrganizationLevel), into: (Organization
 
 /// The division code that a body keeps below another parent: its own where it fits, else none, until the statistics bureau gives
 /// it a new one.
-pub fn kept_code<'a>(
-    kind: OrganizationKind,
-    code: Option<&'a str>,
-    parent: (OrganizationKind, Option<&str>),
-) -> Option<&'a str> {
+pub fn kept_code<'a>(kind: OrganizationKind, code: Option<&'a str>, parent: (OrganizationKind, Option<&str>)) -> Option<&'a str> {
     code.filter(|code| check_division(kind, code, Some(parent)).is_ok())
 }
 

@@ -50,20 +50,41 @@ pub async fn record(conn: &mut AsyncPgConnection, events: &[Event]) -> QueryResu
     diesel::insert_into(organization_events::table).values(events).execute(conn).await.map(drop)
 }
 
-/// The event of an organization that a file or the command line made.
-pub fn made(row: &Organization, on: NaiveDate) -> Event {
-    Event {
+/// Writes the events of organizations that a file or the command line made on a day; some come with their end.
+pub async fn record_made(conn: &mut AsyncPgConnection, rows: &[&Organization], on: NaiveDate) -> QueryResult<()> {
+    let event = |row: &Organization, kind, occurred_on, to_id| Event {
         id: OrganizationEventId::generate(),
         organization_id: row.id,
-        kind: OrganizationEventKind::Created,
-        occurred_on: on,
+        kind,
+        occurred_on,
         from_id: None,
-        to_id: row.parent_id,
+        to_id,
         changes: json!([]),
         reason: None,
         actor_id: None,
         recorded_at: row.created_at,
-    }
+    };
+    // Collected at once: the ids of what comes later are later.
+    let made: Vec<Event> = rows.iter().map(|row| event(row, OrganizationEventKind::Created, on, row.parent_id)).collect();
+    let ended = rows.iter().filter_map(|row| {
+        let kind = match row.status {
+            OrganizationStatus::Active => return None,
+            OrganizationStatus::Dissolved => OrganizationEventKind::Dissolved,
+            OrganizationStatus::Merged => OrganizationEventKind::Merged,
+        };
+        Some((*row, event(row, kind, row.status_changed_on?, row.successor_id)))
+    });
+    let (ended, ends): (Vec<&Organization>, Vec<Event>) = ended.unzip();
+    let past: Vec<_> = ended
+        .into_iter()
+        .map(|row| {
+            let until = row.status_changed_on.unwrap_or(on);
+            (past::organization_id.eq(row.id), past::to_on.eq(until), past::status.eq(OrganizationStatus::Active))
+        })
+        .collect();
+    diesel::insert_into(past::table).values(past).execute(conn).await?;
+    record(conn, &made).await?;
+    record(conn, &ends).await
 }
 
 /// One page of the events of an organization.
@@ -98,11 +119,8 @@ pub async fn actors(
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<(AccountId, String)> = accounts::table
-        .filter(accounts::id.eq_any(ids))
-        .select((accounts::id, accounts::display_name))
-        .load(&mut conn)
-        .await?;
+    let rows: Vec<(AccountId, String)> =
+        accounts::table.filter(accounts::id.eq_any(ids)).select((accounts::id, accounts::display_name)).load(&mut conn).await?;
     Ok(rows.into_iter().collect())
 }
 
@@ -140,11 +158,7 @@ pub fn in_status_on<'a>(statuses: &[OrganizationStatus], day: NaiveDate) -> Cond
 }
 
 /// Organizations with the shape they had on a day: parent, state and successor; all else is today's. None: today.
-pub async fn shaped(
-    conn: &AsyncPgConnection,
-    rows: Vec<Organization>,
-    day: Option<NaiveDate>,
-) -> QueryResult<Vec<Organization>> {
+pub async fn shaped(conn: &AsyncPgConnection, rows: Vec<Organization>, day: Option<NaiveDate>) -> QueryResult<Vec<Organization>> {
     let Some(day) = day else { return Ok(rows) };
     let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
     let (parents, statuses) = futures_util::try_join!(tree::parents_on(conn, &ids, day), statuses_on(conn, &ids, day))?;
@@ -160,10 +174,11 @@ pub async fn shaped(
     Ok(shaped.collect())
 }
 
-async fn statuses_on(
-    mut conn: &AsyncPgConnection,
-    ids: &[OrganizationId],
-    day: NaiveDate,
-) -> QueryResult<Vec<PastStatus>> {
-    past::table.filter(past::organization_id.eq_any(ids)).filter(had_on(day)).select(PastStatus::as_select()).load(&mut conn).await
+async fn statuses_on(mut conn: &AsyncPgConnection, ids: &[OrganizationId], day: NaiveDate) -> QueryResult<Vec<PastStatus>> {
+    past::table
+        .filter(past::organization_id.eq_any(ids))
+        .filter(had_on(day))
+        .select(PastStatus::as_select())
+        .load(&mut conn)
+        .await
 }

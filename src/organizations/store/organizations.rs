@@ -439,8 +439,8 @@ pub async fn insert_many(conn: &mut AsyncPgConnection, rows: &[Organization], fr
             .get_results(conn)
             .await?;
         tree::grow(conn, &fresh, from_on).await?;
-        let made: Vec<_> = part.iter().filter(|row| fresh.contains(&row.id)).map(|row| history::made(row, from_on)).collect();
-        history::record(conn, &made).await?;
+        let made: Vec<_> = part.iter().filter(|row| fresh.contains(&row.id)).collect();
+        history::record_made(conn, &made, from_on).await?;
         written += fresh.len();
     }
     Ok(written)
@@ -480,18 +480,6 @@ pub async fn set_parent(
         .returning(Organization::as_returning())
         .get_result(conn)
         .await
-}
-
-/// One active organization, locked, for the command line.
-pub async fn active(conn: &mut AsyncPgConnection, id: OrganizationId) -> QueryResult<Option<Organization>> {
-    organizations::table
-        .find(id)
-        .filter(organizations::status.eq(OrganizationStatus::Active))
-        .select(Organization::as_select())
-        .for_update()
-        .first(conn)
-        .await
-        .optional()
 }
 
 /// Ends an organization. It stays in the tree, so that whoever saw it can still read what it did.

@@ -38,12 +38,7 @@ pub async fn open_posts(conn: &mut AsyncPgConnection, id: OrganizationId, today:
 }
 
 /// A post that has not begun begins in another organization.
-pub async fn move_post(
-    conn: &mut AsyncPgConnection,
-    id: PostId,
-    to: OrganizationId,
-    now: DateTime<Utc>,
-) -> QueryResult<Post> {
+pub async fn move_post(conn: &mut AsyncPgConnection, id: PostId, to: OrganizationId, now: DateTime<Utc>) -> QueryResult<Post> {
     diesel::update(posts::table.find(id))
         .set((posts::organization_id.eq(to), posts::version.eq(posts::version + 1), posts::updated_at.eq(now)))
         .returning(Post::as_returning())

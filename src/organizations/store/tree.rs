@@ -17,19 +17,18 @@ use crate::organizations::rules;
 /// The lock of the tree: "tree" in ASCII.
 const LOCK: i64 = 0x7472_6565;
 
-/// The tops of the disjoint subtrees that are in `scope` and `within` a subtree.
+/// The tops of the subtrees that are in `scope` and `within` a subtree. One may lie below another.
 pub async fn roots(
     mut conn: &AsyncPgConnection,
     scope: &Scope,
     within: Option<OrganizationId>,
 ) -> QueryResult<Vec<OrganizationId>> {
     let places = scope.places();
-    match (places, within) {
-        ([only], None) => return Ok(vec![*only]),
-        (places, Some(top)) if places.contains(&top) => return Ok(vec![top]),
-        _ => {}
+    let Some(within) = within else { return Ok(places.to_vec()) };
+    if places.contains(&within) {
+        return Ok(vec![within]);
     }
-    let all: Vec<OrganizationId> = places.iter().copied().chain(within).collect();
+    let all: Vec<OrganizationId> = places.iter().copied().chain([within]).collect();
     let pairs: Vec<(OrganizationId, OrganizationId)> = organization_tree::table
         .filter(organization_tree::ancestor_id.eq_any(&all))
         .filter(organization_tree::descendant_id.eq_any(&all))

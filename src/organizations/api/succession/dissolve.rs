@@ -67,8 +67,7 @@ pub async fn dissolve_organization(command: Command, path: Path<MovedOrganizatio
             };
             in_the_way(tx, id, today, &settled).await?;
             let body: DissolveOrganization = tx.body()?;
-            let how =
-                Strategies { children: body.children, posts: body.posts, sites: body.sites, accounts: body.accounts };
+            let how = Strategies { children: body.children, posts: body.posts, sites: body.sites, accounts: body.accounts };
             let successor = match body.successor_id {
                 Some(successor) => Some(taking_over(tx, successor, "/successor_id").await?),
                 None => None,

@@ -84,9 +84,7 @@ pub async fn merge_organization(command: Command, path: Path<MovedOrganizationPa
             // It ends first: then its code is free for the successor.
             let after = store::end(tx.conn(), &before, OrganizationStatus::Merged, Some(into.id), now, today).await?;
             let successor = match code {
-                Some(code) => {
-                    store::set_division(tx.conn(), into.id, code, now).await.map_err(|error| taken(error, UNIQUE))?
-                }
+                Some(code) => store::set_division(tx.conn(), into.id, code, now).await.map_err(|error| taken(error, UNIQUE))?,
                 None => into.clone(),
             };
             let how = Strategies {

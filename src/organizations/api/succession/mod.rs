@@ -103,8 +103,7 @@ async fn tell_both(
 ) -> ApiResult<()> {
     let (id, other) = (after.id, other_after.id);
     tell(tx, Told { kind, before: Some(before), after, other: Some(other), reason: Some(reason) }).await?;
-    let told =
-        Told { kind: other_kind, before: Some(other_before), after: other_after, other: Some(id), reason: Some(reason) };
+    let told = Told { kind: other_kind, before: Some(other_before), after: other_after, other: Some(id), reason: Some(reason) };
     tell(tx, told).await
 }
 
@@ -125,7 +124,8 @@ impl Outcome {
         }
         let (call, version) = (tx.call.clone(), if preview { self.before.version } else { self.after.version });
         let facts = irreversible(self.step, &self.effects);
-        let reference = |row: Organization| OrganizationReference { id: row.id, name: row.name, kind: row.kind, level: row.level };
+        let reference =
+            |row: Organization| OrganizationReference { id: row.id, name: row.name, kind: row.kind, level: row.level };
         let view = SuccessionView {
             organization: OrganizationView::load(&call, tx.conn(), self.after).await?,
             preview,
