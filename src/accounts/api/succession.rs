@@ -1,7 +1,8 @@
 //! What becomes of accounts and grants when an organization merges or is dissolved: part of that command, with its own rights.
 
-use super::admin::{check_outranks, write_view};
-use super::grants::{GrantView, changed, may_give};
+use super::admin::{check_below, write_view};
+use super::authority::may_give;
+use super::grants::{GrantView, changed};
 use super::session::require_step_up;
 use crate::access::Permission;
 use crate::accounts::rules::AccountStatus;
@@ -19,7 +20,7 @@ pub async fn disable_kept(tx: &mut Tx, organization: OrganizationId) -> ApiResul
             continue;
         }
         administers(tx, organization).await?;
-        check_outranks(tx, account.id).await?;
+        check_below(tx, account.id).await?;
         if account.id == tx.caller()?.account_id {
             return Err(refused("不能停用自己的账号", "you cannot disable yourself"));
         }
@@ -43,11 +44,11 @@ pub async fn move_kept(tx: &mut Tx, from: OrganizationId, to: OrganizationId) ->
         write_view(tx, account, "account.moved", &change).await?;
         accounts += 1;
     }
-    let today = tx.today();
+    let (today, call) = (tx.today(), tx.call.clone());
     for grant in store::lock_grants_at(tx.conn(), from, today).await? {
         require_step_up(&tx.call)?;
         for place in [from, to] {
-            if !may_give(tx, grant.account_id, grant.role, place, &grant.modules()).await? {
+            if !may_give(&call, tx.conn(), grant.account_id, grant.role, place, &grant.modules()).await? {
                 return Err(refused(
                     "其中有您无权授予的授权，请先由有权者处理",
                     "there is a grant among them that you could not give; somebody who can has to deal with it first",

@@ -125,3 +125,17 @@ async fn figures_are_served_on_their_own_port_only() {
     figures.get("/api/v1/divisions").answer().await.expect(404);
     figures.get("/health/live").answer().await.expect(404);
 }
+
+#[actix_web::test]
+async fn an_address_in_use_is_named_by_its_variable_and_nothing_goes_on_without_it() {
+    let database = Database::create().await;
+    let installation = Installation::on(&database);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for variable in ["HALF_SKY_HTTP", "HALF_SKY_METRICS"] {
+        let mut command = installation.command(&["serve"]);
+        command.env("HALF_SKY_HTTP", free_address().to_string()).env(variable, &address);
+        let refused = run(command).await.refused();
+        assert!(refused.contains(&format!("half-sky: {variable}: ")), "{variable}: {refused}");
+    }
+}

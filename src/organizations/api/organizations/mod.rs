@@ -212,8 +212,13 @@ impl OrganizationView {
         day: Option<NaiveDate>,
     ) -> ApiResult<Self> {
         let writes = call.scope_for(Permission::OrganizationWrite);
-        let may_write = !writes.is_empty() && scope::covered(conn, &writes, &[today.id]).await?.contains(&today.id);
-        let actions = if may_write { owned(&today.status.actions(today.parent_id.is_none())) } else { vec![] };
+        let places: Vec<_> = today.parent_id.into_iter().chain([today.id]).collect();
+        let writable = scope::covered(conn, &writes, &places).await?;
+        let actions = today.status.actions(today.parent_id.is_none());
+        let mut actions = if writable.contains(&today.id) { owned(&actions) } else { vec![] };
+        // Who moves her own top away would move it out of her own hands, and nobody sets anything beside it.
+        let needs_parent = |action: &String| matches!(action.as_str(), "move" | "split" | "reactivate");
+        actions.retain(|action| !needs_parent(action) || today.parent_id.is_none_or(|parent| writable.contains(&parent)));
         let row = on_day(conn, today, day).await?;
         let names = store::references(conn, row.parent_id.into_iter().chain(row.successor_id)).await?;
         let liaisons = store::liaisons(conn, row.id).await?;

@@ -59,6 +59,10 @@ pub async fn reactivate_organization(command: Command, path: Path<DissolvedOrgan
                 Some(parent) => Some(taking_over(tx, parent, "/parent_id").await?),
                 None => None,
             };
+            // As with a move: it does not leave a place that is not hers.
+            if let Some(old) = before.parent_id {
+                tx.require(old).await?;
+            }
             let mut faults = Faults::default();
             let code = body.division_code.as_deref();
             if let Some(parent) = &parent {
