@@ -344,13 +344,19 @@ async fn administered(tx: &mut Tx, id: AccountId) -> ApiResult<AccountRow> {
     let scope = tx.scope();
     let account = store::lock(tx.conn(), &scope, id).await?;
     tx.require(account.organization_id).await?;
+    check_below(tx, id).await?;
+    tx.check_version(account.version)?;
+    Ok(account)
+}
+
+/// The account holds nothing that the caller could not have granted.
+pub async fn check_below(tx: &mut Tx, id: AccountId) -> ApiResult<()> {
     let call = tx.call.clone();
     if below_caller(&call, tx.conn(), &[id]).await?.is_empty() {
         return Err(ApiError::from(Code::PermissionDenied)
             .because("该账号拥有您无权授予的角色", "the account holds a role that you could not grant"));
     }
-    tx.check_version(account.version)?;
-    Ok(account)
+    Ok(())
 }
 
 async fn write(tx: &mut Tx, before: AccountRow, action: &'static str, change: &AccountChange<'_>) -> ApiResult<Reply> {
@@ -358,7 +364,12 @@ async fn write(tx: &mut Tx, before: AccountRow, action: &'static str, change: &A
     Reply::item(&view, view.version)
 }
 
-async fn write_view(tx: &mut Tx, before: AccountRow, action: &'static str, change: &AccountChange<'_>) -> ApiResult<AccountView> {
+pub async fn write_view(
+    tx: &mut Tx,
+    before: AccountRow,
+    action: &'static str,
+    change: &AccountChange<'_>,
+) -> ApiResult<AccountView> {
     let (id, now) = (before.id, tx.call.app.clock.wall());
     let account = store::update(tx.conn(), id, change, now).await?;
     revocation::announce(tx.conn(), id.0).await?;

@@ -43,7 +43,8 @@ pub struct GrantView {
 }
 
 impl GrantView {
-    fn of(row: &GrantRow) -> Self {
+    /// The view of a row.
+    pub fn of(row: &GrantRow) -> Self {
         Self {
             id: row.id,
             account_id: row.account_id,
@@ -164,7 +165,8 @@ async fn check_body(tx: &mut Tx, body: &NewGrant) -> ApiResult<()> {
     if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
 }
 
-async fn changed(tx: &mut Tx, action: &'static str, view: &GrantView, given: bool) -> ApiResult<()> {
+/// Tells every node and the audit trail of a grant that was given or taken.
+pub async fn changed(tx: &mut Tx, action: &'static str, view: &GrantView, given: bool) -> ApiResult<()> {
     let account = view.account_id.0;
     revocation::announce(tx.conn(), account).await?;
     tx.after_commit(move |app| app.tokens.forget_account(account));
