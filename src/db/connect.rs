@@ -114,6 +114,9 @@ impl Target {
         config.options(format!("-c role=half_sky_service -c TimeZone=UTC {limits}"));
         config.application_name("half-sky");
         config.connect_timeout(Duration::from_secs(5));
+        // A server that vanished without a word is noticed, also by connections that only wait.
+        config.keepalives_idle(Duration::from_secs(30)).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
+        config.tcp_user_timeout(Duration::from_secs(60));
         Ok(config)
     }
 

@@ -65,6 +65,7 @@ pub async fn run<I>(
     numbered.sort_by_key(|(_, item)| id_of(item));
     let mut results = Vec::with_capacity(numbered.len());
     for (index, item) in numbered {
+        let object = id_of(&item);
         let done = match mode {
             BatchMode::Atomic => Ok(step(tx, item).await.map_err(|error| error.with("index", index.into()))?),
             BatchMode::BestEffort => tx.part(async |tx| step(tx, item).await).await,
@@ -79,7 +80,10 @@ pub async fn run<I>(
                 problem: None,
             },
             Err(error) if error.code().status().is_server_error() => return Err(error),
-            Err(error) => refused(tx, index, &error),
+            Err(error) => {
+                tx.part_refused(error.code(), object);
+                refused(tx, index, &error)
+            }
         });
     }
     results.sort_by_key(|result| result.index);
