@@ -25,12 +25,12 @@ CREATE TRIGGER audit_seals_are_final BEFORE UPDATE OR DELETE OR TRUNCATE ON audi
     FOR EACH STATEMENT EXECUTE FUNCTION audit_entries_are_final();
 
 CREATE TABLE audit_sealer (
-    only boolean PRIMARY KEY CHECK (only),
+    one boolean PRIMARY KEY CHECK (one),
     cluster bigint NOT NULL,
     sealed_up_to text NOT NULL
 );
 COMMENT ON TABLE audit_sealer IS 'One row: how far the sealer has looked. Without it, or in another cluster, it looks at every entry again.';
-COMMENT ON COLUMN audit_sealer.only IS 'True: there is one row.';
+COMMENT ON COLUMN audit_sealer.one IS 'True: there is one row.';
 COMMENT ON COLUMN audit_sealer.cluster IS 'pg_control_system().system_identifier; transaction numbers of another cluster mean nothing.';
 COMMENT ON COLUMN audit_sealer.sealed_up_to IS 'A pg_snapshot; every entry it sees has its seal.';
 

@@ -218,8 +218,8 @@ impl Sealer {
 
     async fn remember(&mut self, seen: &Snapshot) -> QueryResult<()> {
         diesel::sql_query(
-            "INSERT INTO audit_sealer (only, cluster, sealed_up_to) VALUES (true, $1, $2)
-             ON CONFLICT (only) DO UPDATE SET cluster = excluded.cluster, sealed_up_to = excluded.sealed_up_to",
+            "INSERT INTO audit_sealer (one, cluster, sealed_up_to) VALUES (true, $1, $2)
+             ON CONFLICT (one) DO UPDATE SET cluster = excluded.cluster, sealed_up_to = excluded.sealed_up_to",
         )
         .bind::<BigInt, _>(self.cluster)
         .bind::<Text, _>(&seen.text)
@@ -316,10 +316,10 @@ pub async fn backlog(mut conn: &AsyncPgConnection) -> QueryResult<Backlog> {
 
 /// Seals until told to stop; then once more, and signs where the chain stands. While the database is away it waits.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
-    while !*stop.borrow() {
-        match lead(&app, &mut stop).await {
-            Ok(()) => return,
-            Err(fault) => log::warn!(cause = fault.as_str(); "the audit trail is not sealed for the moment"),
+    while let Err(fault) = lead(&app, &mut stop).await {
+        log::warn!(cause = fault.as_str(); "the audit trail is not sealed for the moment");
+        if *stop.borrow() {
+            return;
         }
         pause(ASK, &mut stop).await;
     }
@@ -354,7 +354,7 @@ async fn lead(app: &App, stop: &mut watch::Receiver<bool>) -> Result<(), String>
         let stopping = *stop.borrow();
         app.metrics.sealed(sealer.seal().await.map_err(text)?);
         if stopping {
-            return sealer.checkpoint(app).await;
+            return sealer.checkpoint(app).await.map_err(|fault| format!("no last checkpoint: {fault}"));
         }
         sealer.checkpoint_where_due(app).await;
         if measured.elapsed() >= ASK {

@@ -63,8 +63,8 @@ diesel::table! {
 }
 
 diesel::table! {
-    audit_sealer (only) {
-        only -> Bool,
+    audit_sealer (one) {
+        one -> Bool,
         cluster -> BigInt,
         sealed_up_to -> Text,
     }
