@@ -120,13 +120,18 @@ pub async fn find_caller(
         .await
         .optional()?;
     let Some((session, account)) = found else { return Ok(None) };
-    let roles = grants_of(conn, account.id).await?.iter().map(GrantRow::held).collect();
+    let roles = grants_of(conn, &[account.id]).await?.iter().map(GrantRow::held).collect();
     Ok(Some((session, account, roles)))
 }
 
-/// All grants of an account.
-pub async fn grants_of(mut conn: &AsyncPgConnection, account: AccountId) -> QueryResult<Vec<GrantRow>> {
-    grants::table.filter(grants::account_id.eq(account)).order(grants::id).select(GrantRow::as_select()).load(&mut conn).await
+/// All grants of some accounts.
+pub async fn grants_of(mut conn: &AsyncPgConnection, accounts: &[AccountId]) -> QueryResult<Vec<GrantRow>> {
+    grants::table
+        .filter(grants::account_id.eq_any(accounts))
+        .order(grants::id)
+        .select(GrantRow::as_select())
+        .load(&mut conn)
+        .await
 }
 
 /// One page of the grants of an account.

@@ -359,7 +359,8 @@ impl Tx {
         }
         let body = self.call.app.vault.open(REPLY_PLACE, &stored.body)?;
         let status = StatusCode::from_u16(stored.status as u16).map_err(ApiError::internal)?;
-        Ok(Some(Reply { status, body, etag: stored.etag, location: stored.location, secret: false, replayed: true }))
+        // What was stored may hold an initial password: a replay is kept nowhere, whatever it holds.
+        Ok(Some(Reply { status, body, etag: stored.etag, location: stored.location, secret: true, replayed: true }))
     }
 
     async fn store(&mut self, key: String, fingerprint: Vec<u8>, reply: &Reply) -> ApiResult<()> {

@@ -17,6 +17,7 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::address::client_address;
 use super::call::{Call, Passed};
 use super::document::{Operation, Route, document};
 use super::json::Strict;
@@ -59,6 +60,8 @@ struct Asked {
     path: String,
     origin: Option<String>,
     if_none_match: Option<String>,
+    /// It brings a token: what it gets may be hers alone, also from public operations.
+    with_token: bool,
     started: Instant,
 }
 
@@ -77,11 +80,16 @@ pub async fn pass(
         request.head_mut().method = Method::GET;
     }
     if asked.path.starts_with("/swagger-ui") || asked.path.starts_with("/api-docs/") {
-        let response = next.call(request).await.map(ServiceResponse::map_into_boxed_body);
-        return Ok(match response {
-            Ok(response) => finish(response, &asked, None, None),
-            Err(error) => return Err(error),
-        });
+        let response = next.call(request).await?.map_into_boxed_body();
+        let response = match response.status() {
+            StatusCode::METHOD_NOT_ALLOWED => {
+                let error = ApiError::from(Code::MethodNotAllowed).with_header(header::ALLOW, "GET, HEAD");
+                response.into_response(asked.problem(&error))
+            }
+            status if status.is_client_error() => response.into_response(asked.problem(&Code::NotFound.into())),
+            _ => response,
+        };
+        return Ok(finish(response, &asked, None, None));
     }
     let mut allowance = None;
     let (operation, admitted) = admit(&mut request, &asked, &mut allowance).await;
@@ -214,14 +222,14 @@ async fn admit_route(
         Route::Unknown => return Err(Code::NotFound.into()),
     };
     if operation.need != Need::Public && caller.is_none() {
-        return Err(ApiError::from(Code::Unauthenticated).with_header(header::WWW_AUTHENTICATE, "Bearer"));
+        return Err(Code::Unauthenticated.into());
     }
     // 429
-    let address = client_address(request, app);
+    let address = client_address(request, &app.config.trusted_proxies);
     let (policy, who) = match &caller {
         Some(caller) if operation.policy == "principal" => ("principal", Counted::Account(caller.account_id.0)),
-        _ if operation.policy == "principal" => ("address", Counted::Address(address)),
-        _ => (operation.policy, Counted::Address(address)),
+        _ if operation.policy == "principal" => ("address", Counted::address(address)),
+        _ => (operation.policy, Counted::address(address)),
     };
     *allowance = Some(app.limits.count(policy, &who)?);
     // 406, 415, 413
@@ -284,22 +292,11 @@ fn bearer(headers: &HeaderMap) -> ApiResult<Option<&str>> {
     Ok(Some(token.trim()))
 }
 
-/// The address a request came from; forwarded ones only from proxies that are trusted.
-fn client_address(request: &ServiceRequest, app: &App) -> Option<std::net::IpAddr> {
-    let peer = request.peer_addr()?.ip();
-    let trusted = |ip: &std::net::IpAddr| app.config.trusted_proxies.iter().any(|net| net.contains(ip));
-    if !trusted(&peer) {
-        return Some(peer);
-    }
-    let forwarded = request.headers().get(header::X_FORWARDED_FOR).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    forwarded.rsplit(',').filter_map(|part| part.trim().parse().ok()).find(|ip| !trusted(ip)).or(Some(peer))
-}
-
 fn check_media(headers: &HeaderMap, operation: &Operation) -> ApiResult<()> {
     if let Some(accept) = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()) {
         let acceptable = accept.split(',').any(|part| {
-            let media = part.split(';').next().unwrap_or_default().trim();
-            matches!(media, "" | "*/*" | "application/*" | "application/json" | "application/problem+json")
+            let media = part.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            matches!(media.as_str(), "" | "*/*" | "application/*" | "application/json" | "application/problem+json")
         });
         if !acceptable {
             return Err(Code::NotAcceptable.into());
@@ -308,7 +305,8 @@ fn check_media(headers: &HeaderMap, operation: &Operation) -> ApiResult<()> {
     if operation.takes_body {
         let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (media, parameters) = media.split_once(';').unwrap_or((media, ""));
-        let utf8 = parameters.trim().is_empty() || parameters.trim().eq_ignore_ascii_case("charset=utf-8");
+        let parameters = parameters.trim().replace('"', "");
+        let utf8 = parameters.is_empty() || parameters.eq_ignore_ascii_case("charset=utf-8");
         if !media.trim().eq_ignore_ascii_case("application/json") || !utf8 {
             return Err(ApiError::from(Code::UnsupportedMediaType)
                 .with_header(HeaderName::from_static("accept-post"), "application/json"));
@@ -425,6 +423,7 @@ impl Asked {
             path: request.path().to_owned(),
             origin: header(&header::ORIGIN).map(str::to_owned),
             if_none_match: header(&header::IF_NONE_MATCH).map(str::to_owned),
+            with_token: request.headers().contains_key(header::AUTHORIZATION),
             started: Instant::now(),
         }
     }
@@ -488,7 +487,7 @@ fn dress(
     operation: Option<&'static Operation>,
     allowance: Option<Allowance>,
 ) {
-    let signed_in = operation.is_some_and(|operation| operation.need != Need::Public);
+    let private = asked.with_token || operation.is_some_and(|operation| operation.need != Need::Public);
     let mut set = |name: HeaderName, value: &str| {
         if !headers.contains_key(&name)
             && let Ok(value) = HeaderValue::from_str(value)
@@ -501,8 +500,11 @@ fn dress(
         set(HeaderName::from_static("traceparent"), parent);
     }
     set(header::CONTENT_LANGUAGE, asked.language.tag());
+    if status == StatusCode::UNAUTHORIZED {
+        set(header::WWW_AUTHENTICATE, "Bearer");
+    }
     SECURITY_HEADERS.into_iter().for_each(|(name, value)| set(name, value));
-    set(header::CACHE_CONTROL, if signed_in { "private, no-cache" } else { "no-cache" });
+    set(header::CACHE_CONTROL, if private { "private, no-cache" } else { "no-cache" });
     if let Some(origin) = asked.allowed_origin() {
         set(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         set(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
@@ -526,5 +528,5 @@ fn is_fresh(response: &ServiceResponse<BoxBody>, asked: &Asked) -> bool {
     let read = asked.method == Method::GET || asked.method == Method::HEAD;
     let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
     read && response.status() == StatusCode::OK
-        && etag.is_some_and(|etag| wanted.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag))
+        && etag.is_some_and(|etag| wanted.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag))
 }

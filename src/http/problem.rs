@@ -343,16 +343,14 @@ impl From<DieselError> for ApiError {
             DieselError::DatabaseError(kind, information) => {
                 let cause = format!("{kind:?}: {} ({})", information.message(), information.constraint_name().unwrap_or("-"));
                 match kind {
-                    DatabaseErrorKind::UniqueViolation => {
-                        Self::from(Code::Duplicate).caused_by(cause).with("constraint", json!(information.constraint_name()))
-                    }
-                    DatabaseErrorKind::ExclusionViolation => {
-                        Self::from(Code::Conflict).caused_by(cause).with("constraint", json!(information.constraint_name()))
-                    }
+                    DatabaseErrorKind::UniqueViolation => Self::from(Code::Duplicate).caused_by(cause),
+                    DatabaseErrorKind::ExclusionViolation => Self::from(Code::Conflict).caused_by(cause),
                     DatabaseErrorKind::SerializationFailure | DatabaseErrorKind::ClosedConnection => {
                         Self::from(Code::Overloaded).caused_by(cause)
                     }
-                    DatabaseErrorKind::Unknown if information.message().contains("timeout") => {
+                    DatabaseErrorKind::Unknown
+                        if ["timeout", "deadlock"].iter().any(|why| information.message().contains(why)) =>
+                    {
                         Self::from(Code::Overloaded).caused_by(cause)
                     }
                     _ => Self::internal(cause),

@@ -2,19 +2,21 @@
 
 use std::path::PathBuf;
 
-use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
-use super::{owner_url, runtime};
+use super::runtime;
 use crate::audit::checkpoints::{self, Checkpoint};
 use crate::audit::verify::{Checked, Part, count_unsealed, verify as verify_part};
 use crate::config::Config;
+use crate::db::Address;
 
 /// Entries between two lines of progress.
 const PART: i64 = 100_000;
 
 /// Prints what it finds; a fault where anything is not as it was sealed.
 pub fn verify(config: &Config, files: Vec<PathBuf>) -> Result<(), String> {
-    let url = config.database_url.as_deref().map_or_else(|| owner_url(config), Ok)?;
+    let url = config.database_url.as_deref().ok_or("DATABASE_URL is needed: a user who may read")?;
+    let database = Address::new(url, config.database_ca.as_deref())?;
     let files = if files.is_empty() { vec![config.checkpoint_file()] } else { files };
     let (mut in_files, mut unreadable) = (vec![], 0);
     for file in files {
@@ -24,7 +26,7 @@ pub fn verify(config: &Config, files: Vec<PathBuf>) -> Result<(), String> {
         in_files.extend(held.checkpoints);
     }
     let broken = runtime()?.block_on(async {
-        let mut conn = AsyncPgConnection::establish(url).await.map_err(|fault| fault.to_string())?;
+        let mut conn = database.connect().await?;
         conn.batch_execute("SET default_transaction_read_only = on").await.map_err(|fault| fault.to_string())?;
         whole(&conn, in_files, unreadable).await.map_err(|fault| fault.to_string())
     })?;

@@ -42,4 +42,15 @@ async fn a_term_about_to_end_awaits_whoever_may_write_posts_there() {
     officer.post(format!("{POST}/end")).if_match("\"2\"").json(&ended).await.expect(200);
     assert!(officer.get("/api/v1/me/work-items").await.expect(200).items().is_empty());
     assert_eq!(officer.get("/api/v1/me/work-items?state=done").await.expect(200).items().len(), 1);
+    // What was decided is not asked again on the next day; a new last day is another question.
+    app.app.clock.advance(TimeDelta::days(1));
+    jobs::run_due(&app.app).await.unwrap();
+    assert!(officer.get("/api/v1/me/work-items").await.expect(200).items().is_empty());
+    let mut other = body;
+    other["to_on"] = json!("2019-05-06");
+    let changed = officer.put(POST).if_match("\"3\"").json(&other).await.expect(200);
+    assert_eq!(changed.json["end_reason"], json!(null), "why it ends belongs to the day it was to end on");
+    app.app.clock.advance(TimeDelta::days(1));
+    jobs::run_due(&app.app).await.unwrap();
+    assert_eq!(officer.get("/api/v1/me/work-items").await.expect(200).items()[0]["due_on"], "2019-05-06");
 }

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::admin::AccountPath;
-use crate::access::{self, HeldRole, Module, Permission, Role, Scope};
+use super::authority::may_give;
+use crate::access::{Module, Role, Scope};
 use crate::accounts::store::{self, GrantRow};
 use crate::accounts::{require_step_up, revocation};
 use crate::audit::Change;
-use crate::db::scope::covered;
 use crate::http::page::{Paging, Position};
 use crate::http::{ApiError, ApiResult, Call, Code, Command, FieldError, KeyHeader, PageRequest, Path, Reply, Tx};
 use crate::ids::{AccountId, GrantId, OrganizationId};
@@ -121,8 +121,8 @@ pub async fn create_grant(command: Command, path: Path<AccountPath>) -> ApiResul
             require_step_up(&tx.call)?;
             let body: NewGrant = tx.body()?;
             check_body(tx, &scope, &body).await?;
-            let grantable = may_give(tx, id, body.role, body.organization_id, &body.modules).await?;
-            if !grantable {
+            let call = tx.call.clone();
+            if !may_give(&call, tx.conn(), id, body.role, body.organization_id, &body.modules).await? {
                 return Err(Code::PermissionDenied.into());
             }
             let row = GrantRow {
@@ -153,23 +153,6 @@ async fn check_body(tx: &mut Tx, scope: &Scope, body: &NewGrant) -> ApiResult<()
         faults.push(FieldError::at("/to_on", "before_start", "不能早于开始日期", "must not be before from_on"));
     }
     if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
-}
-
-/// Whether one of the caller's roles may give (or take) this one at that place: never to herself, only roles that hers may
-/// grant, inside her subtree, for modules that she has.
-async fn may_give(tx: &mut Tx, to: AccountId, role: Role, place: OrganizationId, modules: &[Module]) -> ApiResult<bool> {
-    if tx.caller()?.account_id == to {
-        return Ok(false);
-    }
-    let today = tx.today();
-    let suits = |held: &&HeldRole| {
-        held.gives(Permission::GrantWrite, today)
-            && access::may_grant(held.role, role)
-            && modules.iter().all(|module| held.modules.contains(module))
-    };
-    let granters: Vec<HeldRole> = tx.caller()?.roles.iter().filter(suits).cloned().collect();
-    let scope = Scope::of(&granters, Permission::GrantWrite, today);
-    Ok(!scope.is_empty() && !covered(tx.conn(), &scope, &[place]).await?.is_empty())
 }
 
 async fn changed(tx: &mut Tx, action: &'static str, view: &GrantView, given: bool) -> ApiResult<()> {
@@ -209,8 +192,9 @@ pub async fn revoke_grant(command: Command, path: Path<GrantPath>) -> ApiResult<
             let account = store::lock(tx.conn(), &scope, id).await?;
             let grant = store::delete_grant(tx.conn(), id, grant_id).await?.ok_or(Code::NotFound)?;
             tx.require(account.organization_id).await?;
-            if !may_give(tx, id, grant.role, grant.organization_id, &grant.modules()).await? {
-                return Err(ApiError::from(Code::PermissionDenied));
+            let call = tx.call.clone();
+            if !may_give(&call, tx.conn(), id, grant.role, grant.organization_id, &grant.modules()).await? {
+                return Err(Code::PermissionDenied.into());
             }
             changed(tx, "grant.revoked", &GrantView::of(&grant), false).await?;
             Ok(Reply::nothing())

@@ -111,6 +111,12 @@ pub async fn login(call: Call) -> ApiResult<Reply> {
     let account = account.ok_or(Code::InvalidCredentials)?;
     let strong = account.totp_confirmed;
     AnsiTransactionManager::begin_transaction(&mut *conn).await?;
+    // Whoever reset the password or disabled the account while argon2 worked has ended all sessions: none may come after.
+    let fresh = store::lock_own(&mut conn, account.id).await?;
+    if (&fresh.password_hash, fresh.status, fresh.totp_confirmed) != (&account.password_hash, account.status, strong) {
+        AnsiTransactionManager::rollback_transaction(&mut *conn).await?;
+        return Err(refuse_sign_in(&call, &mut conn, &body.username, Some(&account), Refusal::ChangedMeanwhile).await);
+    }
     store::count_success(&mut conn, account.id, &network_hash(&call), now).await?;
     let (session, refresh_token) = open_session(&call, &mut conn, account.id, strong).await?;
     let actor = Actor {
@@ -136,6 +142,7 @@ enum Refusal {
     WrongPassword,
     CodeMissing,
     WrongCode,
+    ChangedMeanwhile,
 }
 
 /// Records a refused sign-in. Names that belong to nobody are kept as a keyed hash only: people type passwords there. All kinds

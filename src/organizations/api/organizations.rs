@@ -202,15 +202,19 @@ impl OrganizationView {
         let names = store::references(conn, row.parent_id.into_iter().chain(row.successor_id)).await?;
         let liaisons = store::liaisons(conn, row.id).await?;
         let writes = call.scope_for(Permission::OrganizationWrite);
-        let may_write = !writes.is_empty() && scope::covered(conn, &writes, &[row.id]).await?.contains(&row.id);
-        Ok(Self::of(row, &names, liaisons, may_write))
+        let places: Vec<_> = row.parent_id.into_iter().chain([row.id]).collect();
+        let writable = scope::covered(conn, &writes, &places).await?;
+        let mut actions = if writable.contains(&row.id) { owned(row.status.actions()) } else { vec![] };
+        // Who moves her own top away would move it out of her own hands.
+        actions.retain(|action| action != "move" || row.parent_id.is_none_or(|parent| writable.contains(&parent)));
+        Ok(Self::of(row, &names, liaisons, actions))
     }
 
     fn of(
         row: Organization,
         names: &HashMap<OrganizationId, Reference>,
         liaisons: Vec<(AccountId, String, Vec<Module>)>,
-        may_write: bool,
+        allowed_actions: Vec<String>,
     ) -> Self {
         let name = |id: Option<OrganizationId>| id.and_then(|id| names.get(&id)).map(OrganizationReference::from);
         Self {
@@ -220,7 +224,7 @@ impl OrganizationView {
                 .into_iter()
                 .map(|(account_id, display_name, modules)| LiaisonView { account_id, display_name, modules })
                 .collect(),
-            allowed_actions: if may_write { owned(row.status.actions()) } else { vec![] },
+            allowed_actions,
             location: Location::of(row.longitude, row.latitude),
             id: row.id,
             kind: row.kind,

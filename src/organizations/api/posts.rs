@@ -395,6 +395,8 @@ pub async fn update_post(command: Command, path: Path<PostPath>) -> ApiResult<Re
                 from_on: body.from_on,
                 to_on: body.to_on,
                 appointed_by: body.appointed_by,
+                // Why it ends belongs to the day on which it was to end.
+                end_reason: before.end_reason.clone().filter(|_| body.to_on == before.to_on),
             };
             let (now, by) = (tx.now(), tx.caller()?.account_id);
             let after = store::update(tx.conn(), id, &edit, now).await.map_err(|error| taken(error, UNIQUE))?;

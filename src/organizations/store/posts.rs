@@ -47,6 +47,7 @@ pub struct PostEdit {
     pub from_on: NaiveDate,
     pub to_on: Option<NaiveDate>,
     pub appointed_by: Option<String>,
+    pub end_reason: Option<String>,
 }
 
 fn matching<'a>(roots: &[OrganizationId], filter: &'a PostFilter, today: NaiveDate) -> Condition<'a, posts::table> {
@@ -181,10 +182,10 @@ const ANNOUNCE: &str = "INSERT INTO work_items (id, kind, title, subject_type, s
     JOIN organizations ON organizations.id = posts.organization_id
     JOIN people ON people.id = posts.person_id
     JOIN unnest($3, $4) AS label (code, zh) ON label.code = posts.position
-    WHERE posts.to_on BETWEEN $5 AND $6
+    WHERE posts.to_on BETWEEN $5 AND $6 AND posts.end_reason IS NULL
     ON CONFLICT (subject_type, subject_id, kind) WHERE done_at IS NULL DO NOTHING";
 
-/// Opens a work item for every post whose last day is near.
+/// Opens a work item for every post whose last day is near, unless somebody has ended it: then nothing is left to decide.
 pub async fn announce_expiring(conn: &mut AsyncPgConnection, due: DateTime<Utc>, today: NaiveDate) -> QueryResult<usize> {
     let (codes, labels): (Vec<&str>, Vec<&str>) = PostPosition::LABELS.iter().map(|(code, zh, _)| (*code, *zh)).unzip();
     diesel::sql_query(ANNOUNCE)
