@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_principal_has_so_many_in_a_minute_and_the_rest_is_counted() {
         let refusals = Refusals::default();
-        let at = |second| DateTime::from_timestamp(6000 + second, 0).unwrap();
+        let at = |second: i64| DateTime::from_timestamp(6000 + second, 0).unwrap();
         let (one, two) = (Principal::Account(Uuid::from_u128(1)), Principal::Network(vec![2]));
         let admitted = |who: &Principal, second| (0..25).filter(|_| refusals.admits(who, None, at(second))).count();
         assert_eq!((admitted(&one, 0), admitted(&two, 59)), (10, 10));

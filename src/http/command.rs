@@ -139,7 +139,8 @@ impl Command {
 
     async fn execute(self, work: impl AsyncFnOnce(&mut Tx) -> ApiResult<Reply>) -> ApiResult<Reply> {
         let conn = self.call.app.db.transaction_connection().await?;
-        let mut tx = Tx { call: self.call, conn, places: vec![], asked: false, recorded: false, after_commit: vec![], denied: vec![] };
+        let mut tx =
+            Tx { call: self.call, conn, places: vec![], asked: false, recorded: false, after_commit: vec![], denied: vec![] };
         AnsiTransactionManager::begin_transaction(&mut *tx.conn).await?;
         let worked = AssertUnwindSafe(tx.answer(work)).catch_unwind().await;
         match worked {

@@ -401,7 +401,7 @@ async fn demo_sign_ins_that_do_not_fit_the_database_are_made_anew() {
     diesel::sql_query(fresh).execute(&mut owner).await.unwrap();
     let known = crate::support::server().sign_ins.clone();
     let progress = indicatif::ProgressBar::hidden();
-    let printed = half_sky::demo::load(&app.app, &app.database.owner_url(), known.clone(), &progress).await.unwrap();
+    let printed = half_sky::demo::load(&app.app, &app.database.owner_address(), known.clone(), &progress).await.unwrap();
     assert_eq!(printed.len(), known.len());
     for (printed, known) in printed.iter().zip(&known) {
         assert_eq!(printed.password == known.password, printed.username != "county-officer", "{}", printed.username);

@@ -103,13 +103,7 @@ async fn tamper(app: &TestApp, sql: &str) {
 async fn whatever_is_changed_in_the_trail_verification_names_the_first_bad_entry() {
     let entry = |seq: i64| format!("id = (SELECT entry_id FROM audit_seals WHERE seq = {seq})");
     let cases: &[(&str, String, i64, &str, bool)] = &[
-        (
-            "one byte of a text",
-            format!("UPDATE audit_entries SET reason = '因力' WHERE {}", entry(7)),
-            7,
-            "changed",
-            true,
-        ),
+        ("one byte of a text", format!("UPDATE audit_entries SET reason = '因力' WHERE {}", entry(7)), 7, "changed", true),
         (
             "one digit inside JSON",
             format!("UPDATE audit_entries SET after = jsonb_set(after, '{{number}}', '0') WHERE {}", entry(12)),
@@ -218,8 +212,11 @@ async fn a_chain_that_was_computed_again_does_not_fit_its_checkpoint() {
     let broken = json!({ "seq": seals, "entry_id": id_at(&app, seals).await, "reason": "checkpoint_mismatch" });
     assert_eq!((&found.json["first_broken"], &found.json["verified_through"]), (&broken, &json!(seals - 1)));
     // A checkpoint that is made to fit has no right signature.
-    tamper(&app, "UPDATE audit_checkpoints SET hash = (SELECT hash FROM audit_seals WHERE audit_seals.seq = audit_checkpoints.seq)")
-        .await;
+    tamper(
+        &app,
+        "UPDATE audit_checkpoints SET hash = (SELECT hash FROM audit_seals WHERE audit_seals.seq = audit_checkpoints.seq)",
+    )
+    .await;
     let found = auditor.get(VERIFY).await.expect(200);
     assert_eq!(found.json["first_broken"], broken, "the file has the old one");
     assert_eq!(found.json["checkpoints"]["broken"], 2);
@@ -484,6 +481,18 @@ async fn where_the_file_cannot_be_written_sealing_goes_on_and_the_checkpoint_is_
     assert_eq!(auditor.get("/api/v1/audit-entries/checkpoints").await.expect(200).items().len(), 1);
 }
 
+#[actix_web::test]
+async fn readiness_tells_of_a_sealer_that_is_minutes_behind_and_stays_ready() {
+    let app = TestApp::new().await;
+    let ready = async || app.anonymous().get("/health/ready").await.expect(200);
+    for (lag, shown) in [(0, Value::Null), (179, Value::Null), (180, json!(180))] {
+        app.app.metrics.audit_backlog(5, lag);
+        let ready = ready().await;
+        assert_eq!((&ready.json["ready"], &ready.json["audit_lag_seconds"]), (&json!(true), &shown));
+    }
+    assert!(app.app.metrics.text(&app.app).contains("audit_unsealed_entries 5"));
+}
+
 /// Refused entries, the oldest first.
 async fn refused(reader: &Client) -> Vec<Value> {
     reader.get("/api/v1/audit-entries?outcome=refused&sort=at&limit=100").await.expect(200).items().clone()
@@ -512,7 +521,8 @@ async fn what_a_caller_was_not_allowed_is_recorded_and_what_was_merely_wrong_is_
     app.anonymous().get(person).await.expect(401);
 
     let entries = refused(&auditor(&app).await).await;
-    let told: Vec<(&Value, &Value)> = entries.iter().map(|entry| (&entry["after"]["operation"], &entry["after"]["code"])).collect();
+    let told: Vec<(&Value, &Value)> =
+        entries.iter().map(|entry| (&entry["after"]["operation"], &entry["after"]["code"])).collect();
     let [put, list, denied_code, missing] = ["update_person", "list_accounts", "permission_denied", "not_found"].map(Value::from);
     assert_eq!(told, [(&put, &denied_code), (&put, &missing), (&list, &denied_code)]);
     let first = &entries[0];
@@ -634,4 +644,3 @@ fn every_reveal_and_search_is_a_command() {
     }
     assert!(seen >= 2);
 }
-

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::system::rules::{Cancelled, JobAction, JobState, OperationAction, OperationStatus};
-use crate::system::store::{self, JobRow, OperationRow, Sees};
 use crate::access::Permission;
 use crate::audit::Change;
 use crate::http::page::{Paging, Position};
 use crate::http::{ApiError, ApiResult, Call, Code, Command, CommandHeaders, KeyHeader, PageRequest, Path, Query, Reply};
 use crate::ids::{JobId, OperationId, OrganizationId};
+use crate::system::rules::{Cancelled, JobAction, JobState, OperationAction, OperationStatus};
+use crate::system::store::{self, JobRow, OperationRow, Sees};
 use crate::{filters, page_schema};
 
 /// Who may see the jobs runs the service.
