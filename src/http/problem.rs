@@ -208,10 +208,14 @@ impl FieldError {
     }
 
     fn to_json(&self, language: Language) -> Value {
+        // Names of the client's own making are shown, not echoed: without control characters, and cut.
+        let shown = |name: &str, longest: usize| -> String {
+            name.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).take(longest).collect()
+        };
         let (key, place) = match &self.place {
-            Place::Pointer(pointer) => ("pointer", pointer),
-            Place::Parameter(name) => ("parameter", name),
-            Place::Header(name) => ("header", name),
+            Place::Pointer(pointer) => ("pointer", shown(pointer, 1000)),
+            Place::Parameter(name) => ("parameter", shown(name, 100)),
+            Place::Header(name) => ("header", shown(name, 100)),
         };
         json!({ key: place, "code": self.code, "message": self.message.in_language(language), "params": self.params })
     }
