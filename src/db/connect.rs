@@ -119,8 +119,8 @@ impl Address {
         let mut config: tokio_postgres::Config = self.url.parse()?;
         config.application_name("half-sky");
         config.connect_timeout(Duration::from_secs(5));
-        // A server that vanished without a word is noticed, also by connections that only wait.
-        config.keepalives_idle(Duration::from_secs(30)).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
+        // A link that is lost silently is noticed within a minute, also by the connection that only listens.
+        config.keepalives_idle(Duration::from_secs(20)).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
         config.tcp_user_timeout(Duration::from_secs(60));
         let limits = match role {
             Role::Named => return Ok(config),

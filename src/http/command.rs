@@ -105,6 +105,7 @@ pub struct Tx {
     places: Vec<OrganizationId>,
     asked: bool,
     recorded: bool,
+    rehearsal: bool,
     after_commit: Vec<AfterCommit>,
     /// Parts of a batch that the caller was not allowed, and their objects.
     denied: Vec<(Code, Option<Uuid>)>,
@@ -139,12 +140,21 @@ impl Command {
 
     async fn execute(self, work: impl AsyncFnOnce(&mut Tx) -> ApiResult<Reply>) -> ApiResult<Reply> {
         let conn = self.call.app.db.transaction_connection().await?;
-        let mut tx =
-            Tx { call: self.call, conn, places: vec![], asked: false, recorded: false, after_commit: vec![], denied: vec![] };
+        let rehearsal = self.call.app.rehearsal;
+        let mut tx = Tx {
+            call: self.call,
+            conn,
+            places: vec![],
+            asked: false,
+            recorded: false,
+            rehearsal,
+            after_commit: vec![],
+            denied: vec![],
+        };
         AnsiTransactionManager::begin_transaction(&mut *tx.conn).await?;
         let worked = AssertUnwindSafe(tx.answer(work)).catch_unwind().await;
         match worked {
-            Ok(Ok(reply)) if !tx.call.app.rehearsal => {
+            Ok(Ok(reply)) if !tx.rehearsal => {
                 AnsiTransactionManager::commit_transaction(&mut *tx.conn).await?;
                 for work in std::mem::take(&mut tx.after_commit) {
                     work(&tx.call.app);
@@ -297,6 +307,12 @@ impl Tx {
             Err(_) => AnsiTransactionManager::rollback_transaction(&mut *self.conn).await?,
         }
         worked
+    }
+
+    /// Everything is done and nothing of it stays: the answer of a preview is that of the command itself, and its key stays free
+    /// for the command.
+    pub fn rehearse(&mut self) {
+        self.rehearsal = true;
     }
 
     /// Checks the version of one item of a batch.

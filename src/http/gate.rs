@@ -18,7 +18,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::address::client_address;
-use super::call::{Call, Passed};
+use super::call::{Call, Passed, pointer_of};
 use super::document::{Operation, Route, document};
 use super::json::Strict;
 use super::problem::{ApiError, ApiResult, Code, FieldError, Language, Place};
@@ -338,17 +338,19 @@ async fn read_body(request: &mut ServiceRequest, limit: usize) -> ApiResult<Byte
 
 /// Reads a body and checks its syntax, depth and shape; the broken rules are returned, to be told at their own moment.
 fn check_body(operation: &Operation, body: &[u8]) -> ApiResult<(Value, Vec<FieldError>)> {
-    let refused = |code: Code, rule: &'static str, text: String| {
-        ApiError::from(code).at(FieldError::at("", rule, format!("不是有效的 JSON：{text}"), text))
+    let refused = |code: Code, pointer: String, rule: &'static str, text: String| {
+        ApiError::from(code).at(FieldError::at(pointer, rule, format!("不是有效的 JSON：{text}"), text))
     };
     if depth(body) > MAX_DEPTH {
-        return Err(refused(Code::MalformedJson, "malformed_json", format!("nested deeper than {MAX_DEPTH}")));
+        let text = format!("nested deeper than {MAX_DEPTH}");
+        return Err(refused(Code::MalformedJson, String::new(), "malformed_json", text));
     }
-    let Strict(json) = serde_json::from_slice(body).map_err(|fault| {
-        let (code, rule) =
-            if fault.is_data() { (Code::InvalidBody, "repeated_name") } else { (Code::MalformedJson, "malformed_json") };
-        refused(code, rule, fault.to_string())
+    let mut reading = serde_json::Deserializer::from_slice(body);
+    let Strict(json) = serde_path_to_error::deserialize(&mut reading).map_err(|fault| match fault.inner().is_data() {
+        true => refused(Code::InvalidBody, pointer_of(fault.path()), "repeated_name", fault.inner().to_string()),
+        false => refused(Code::MalformedJson, String::new(), "malformed_json", fault.inner().to_string()),
     })?;
+    reading.end().map_err(|fault| refused(Code::MalformedJson, String::new(), "malformed_json", fault.to_string()))?;
     let mut faults = document().check_body(operation, &json)?;
     find_nul(&json, "", &mut faults);
     Ok((json, faults))

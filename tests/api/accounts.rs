@@ -255,6 +255,8 @@ async fn grants_are_given_by_the_rules_of_delegated_administration() {
     admin.post(own).json(&grant("manager", COUNTY)).await.expect_problem(403, "permission_denied");
     let platform = app.sign_in("platform").await;
     platform.post(officer).json(&grant("auditor", CITY)).await.expect(201);
+    let below = platform.post(officer).json(&grant("platform_admin", COUNTY)).await.expect_problem(422, "validation_failed");
+    assert_eq!(below.faults(), [("/organization_id".to_owned(), "not_the_top".to_owned())]);
     assert_eq!(admin.get(officer).await.expect(200).items().len(), 3);
     admin.delete(format!("{officer}/{}", given.text("/id"))).await.expect(204);
     admin.delete(format!("{officer}/{}", given.text("/id"))).await.expect_problem(404, "not_found");

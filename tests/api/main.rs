@@ -5,6 +5,7 @@ mod audit;
 mod commands;
 mod contract;
 mod floor;
+mod history;
 mod house;
 mod matrix;
 mod organizations;

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::admin::AccountPath;
 use super::authority::may_give;
-use crate::access::{Module, Role, Scope};
+use crate::access::{Module, Role};
 use crate::accounts::store::{self, GrantRow};
 use crate::accounts::{require_step_up, revocation};
 use crate::audit::Change;
@@ -43,7 +43,8 @@ pub struct GrantView {
 }
 
 impl GrantView {
-    fn of(row: &GrantRow) -> Self {
+    /// The view of a row.
+    pub fn of(row: &GrantRow) -> Self {
         Self {
             id: row.id,
             account_id: row.account_id,
@@ -120,11 +121,14 @@ pub async fn create_grant(command: Command, path: Path<AccountPath>) -> ApiResul
             tx.require(account.organization_id).await?;
             require_step_up(&tx.call)?;
             let body: NewGrant = tx.body()?;
-            check_body(tx, &scope, &body).await?;
+            if !store::active_organization_in(tx.conn(), &scope, body.organization_id).await? {
+                return Err(ApiError::invalid(vec![FieldError::unknown_reference("/organization_id")]));
+            }
             let call = tx.call.clone();
             if !may_give(&call, tx.conn(), id, body.role, body.organization_id, &body.modules).await? {
                 return Err(Code::PermissionDenied.into());
             }
+            check_body(tx, &body).await?;
             let row = GrantRow {
                 id: GrantId::generate(),
                 account_id: id,
@@ -144,10 +148,16 @@ pub async fn create_grant(command: Command, path: Path<AccountPath>) -> ApiResul
         .await
 }
 
-async fn check_body(tx: &mut Tx, scope: &Scope, body: &NewGrant) -> ApiResult<()> {
+async fn check_body(tx: &mut Tx, body: &NewGrant) -> ApiResult<()> {
     let mut faults = Vec::new();
-    if !store::active_organization_in(tx.conn(), scope, body.organization_id).await? {
-        faults.push(FieldError::unknown_reference("/organization_id"));
+    if body.role == Role::PlatformAdmin && !store::is_top(tx.conn(), body.organization_id).await? {
+        let top = FieldError::at(
+            "/organization_id",
+            "not_the_top",
+            "平台管理员只能授予最上级组织",
+            "a platform administrator has the whole tree: only its top",
+        );
+        faults.push(top);
     }
     if body.to_on.is_some_and(|last| last < body.from_on) {
         faults.push(FieldError::at("/to_on", "before_start", "不能早于开始日期", "must not be before from_on"));
@@ -155,7 +165,8 @@ async fn check_body(tx: &mut Tx, scope: &Scope, body: &NewGrant) -> ApiResult<()
     if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
 }
 
-async fn changed(tx: &mut Tx, action: &'static str, view: &GrantView, given: bool) -> ApiResult<()> {
+/// Tells every node and the audit trail of a grant that was given or taken.
+pub async fn changed(tx: &mut Tx, action: &'static str, view: &GrantView, given: bool) -> ApiResult<()> {
     let account = view.account_id.0;
     revocation::announce(tx.conn(), account).await?;
     tx.after_commit(move |app| app.tokens.forget_account(account));

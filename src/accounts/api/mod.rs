@@ -5,3 +5,4 @@ mod authority;
 pub mod grants;
 pub mod me;
 pub mod session;
+pub mod succession;

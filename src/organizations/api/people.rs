@@ -5,7 +5,7 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::organizations::Tag;
+use super::organizations::write::Tag;
 use super::{Faults, owned, taken};
 use crate::access::Permission;
 use crate::accounts::require_step_up;
