@@ -392,8 +392,9 @@ async fn who_administers_a_subtree_is_not_told_that_she_may_move_its_top_away() 
         client.get(format!("/api/v1/organizations/{id}")).await.expect(200).json["allowed_actions"].clone()
     };
     assert_eq!(actions(&county, COUNTY).await, json!(["update", "dissolve"]));
-    assert_eq!(actions(&county, TOWNSHIP).await, json!(["update", "move", "dissolve"]));
-    assert_eq!(actions(&app.sign_in("city-admin").await, COUNTY).await, json!(["update", "move", "dissolve"]));
+    assert_eq!(actions(&county, TOWNSHIP).await, json!(["update", "move", "dissolve", "merge", "split"]));
+    let all = json!(["update", "move", "dissolve", "merge", "split"]);
+    assert_eq!(actions(&app.sign_in("city-admin").await, COUNTY).await, all);
     let body = json!({ "parent_id": TOWNSHIP, "division_code": null, "reason": "x" });
     let refused = county.post(format!("/api/v1/organizations/{COUNTY}/move")).if_match("\"1\"").json(&body).await;
     refused.expect_problem(403, "permission_denied");
