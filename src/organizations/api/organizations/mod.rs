@@ -18,6 +18,7 @@ use crate::http::{ApiResult, Call, PageRequest, Path, Query, Reply, Tx};
 use crate::ids::{AccountId, OrganizationId};
 use crate::organizations::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus};
 use crate::organizations::store::organizations::{self as store, Organization, Reference};
+use crate::organizations::store::tree;
 use crate::{filters, page_schema, text_enum};
 
 /// Unique fields of an organization, by constraint.
@@ -216,9 +217,15 @@ impl OrganizationView {
         let writable = scope::covered(conn, &writes, &places).await?;
         let actions = today.status.actions(today.parent_id.is_none());
         let mut actions = if writable.contains(&today.id) { owned(&actions) } else { vec![] };
-        // Who moves her own top away would move it out of her own hands, and nobody sets anything beside it.
-        let needs_parent = |action: &String| matches!(action.as_str(), "move" | "split" | "reactivate");
-        actions.retain(|action| !needs_parent(action) || today.parent_id.is_none_or(|parent| writable.contains(&parent)));
+        if !actions.is_empty() && today.parent_id.is_some_and(|parent| !writable.contains(&parent)) {
+            // It is her own top: who moves it away would move it out of her own hands, nobody sets anything beside it, and it
+            // merges only into something that is hers outside of it.
+            let mut others = false;
+            for place in writes.places() {
+                others = others || !tree::is_below(conn, *place, today.id).await?;
+            }
+            actions.retain(|action| !matches!(action.as_str(), "move" | "split" | "reactivate") && (others || action != "merge"));
+        }
         let row = on_day(conn, today, day).await?;
         let names = store::references(conn, row.parent_id.into_iter().chain(row.successor_id)).await?;
         let liaisons = store::liaisons(conn, row.id).await?;
