@@ -160,6 +160,9 @@ pub enum Place {
     Header(String),
 }
 
+/// Most faults of one request that are told.
+const MOST_FAULTS: usize = 1000;
+
 /// One fault of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldError {
@@ -322,7 +325,10 @@ impl ApiError {
         problem.insert("status".into(), json!(self.0.code.status().as_u16()));
         problem.insert("detail".into(), json!(self.0.detail.as_ref().map(|detail| detail.in_language(language))));
         problem.insert("code".into(), json!(self.0.code.as_str()));
-        problem.insert("errors".into(), Value::Array(self.0.errors.iter().map(|error| error.to_json(language)).collect()));
+        problem.insert(
+            "errors".into(),
+            Value::Array(self.0.errors.iter().take(MOST_FAULTS).map(|error| error.to_json(language)).collect()),
+        );
         problem.extend(self.0.members.clone());
         problem
     }
@@ -409,7 +415,7 @@ pub struct ProblemView {
     /// Names this request in our logs.
     #[schema(max_length = 64, pattern = "^[A-Za-z0-9._-]*$")]
     pub request_id: String,
-    /// Every fault of the request that was found.
+    /// Every fault of the request that was found; of more than a thousand the first.
     #[schema(max_items = 1000)]
     pub errors: Vec<ProblemFault>,
     /// Where the state forbids the step: the state.

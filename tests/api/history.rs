@@ -558,3 +558,14 @@ async fn nothing_stands_twice_when_one_place_of_the_reader_moves_below_another()
     join(sweeps(&reader, "", &always, &done, &moves), to_and_fro(&admin, &moving, &done, &moves)).await;
     the_tree_is_whole(&app).await;
 }
+
+#[actix_web::test]
+async fn of_more_than_a_thousand_faults_the_first_are_told() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    let ids: Vec<String> = (0..500).map(|number| format!("0168028c-2f00-7000-8003-{number:012}")).collect();
+    let part = |number: usize| json!({ "name": format!("新设妇联{number}"), "site_ids": ids, "child_ids": [], "post_ids": [] });
+    let body = json!({ "organizations": (0..3).map(part).collect::<Vec<_>>(), "reason": "拆分" });
+    let split = admin.post(format!("/api/v1/organizations/{TOWNSHIP}/split")).if_match("\"1\"").json(&body).await.expect(422);
+    assert!(split.faults().len() <= 1000);
+}
