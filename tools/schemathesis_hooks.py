@@ -9,8 +9,8 @@ cursor from a forged one, and a forged one is rightly refused. Invalid requests 
 
 No request pulls the ground from under the others. All come from another network (X-Forwarded-For) than the sign-ins of this
 run, because wrong passwords hold back the network that they come from. Requests that end a session end one opened for them.
-Requests that end an account or take its grants never mean the two accounts of this run ($JUDGE_ACCOUNTS): the document's
-example takes their place.
+Requests that end an account, give it grants or take them never mean the two accounts of this run ($JUDGE_ACCOUNTS): the
+document's example takes their place.
 
 Nothing is moved into the neighbour's organization ($JUDGE_BESIDE), nor is it restructured: what she is given she may rightly
 see, and the tool, which knows no subtrees, would call it a leak.
@@ -63,7 +63,7 @@ _calls: Counter = Counter()  # operation -> requests so far
 _home = os.environ.get("JUDGE_HOME")
 _own_accounts = set(os.environ.get("JUDGE_ACCOUNTS", "").split())
 _beside = os.environ.get("JUDGE_BESIDE")
-_END_ACCOUNTS = ("disable_account", "reset_account_password", "revoke_grant")
+_CHANGE_ACCOUNTS = ("disable_account", "reset_account_password", "create_grant", "revoke_grant")
 _RESTRUCTURE = ("move_organization", "merge_organization", "split_organization", "dissolve_organization", "reactivate_organization")
 _network = {"X-Forwarded-For": "192.0.2.1"}  # TEST-NET-1
 _counts: dict[str, Counter] = defaultdict(Counter)  # operation -> status or problem code -> replies
@@ -155,7 +155,7 @@ def _open_session(case):
 
 def _spare_this_run(case):
     operation, own = _operation_id(case), (case.path_parameters or {})
-    if operation in _END_ACCOUNTS + _RESTRUCTURE:
+    if operation in _CHANGE_ACCOUNTS + _RESTRUCTURE:
         name = next(parameter.name for parameter in case.operation.path_parameters if parameter.name != "grant_id")
         if own.get(name) in _own_accounts | {_beside}:
             example = next(parameter for parameter in case.operation.path_parameters if parameter.name == name).definition["example"]
