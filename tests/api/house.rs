@@ -80,7 +80,8 @@ fn slices_use_of_one_another_only_what_is_given_out() {
 fn the_floor_stands_on_no_slice() {
     for (path, text) in source() {
         let floor = ["http", "db", "access.rs", "audit", "vault.rs", "clock.rs", "ids.rs"];
-        if !path.components().any(|part| floor.iter().any(|name| part.as_os_str() == *name)) {
+        let inside = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&path);
+        if !inside.components().any(|part| floor.iter().any(|name| part.as_os_str() == *name)) {
             continue;
         }
         // The one exception: the gate asks accounts who a token belongs to.
