@@ -26,16 +26,16 @@ const READERS: usize = 2;
 /// How to reach the database, and the pool for transactions.
 #[derive(Clone)]
 pub struct Db {
-    target: Target,
+    address: Address,
     pool: Pool<AsyncPgConnection>,
 }
 
 /// What a connection hears beside the answers to its queries: notices and notifications.
 pub type Heard = BoxStream<'static, Result<tokio_postgres::AsyncMessage, tokio_postgres::Error>>;
 
-/// Where the database is and how to speak to it.
+/// Where a database is and how to speak to it: with TLS where an authority is set.
 #[derive(Clone)]
-struct Target {
+pub struct Address {
     url: String,
     tls: Option<MakeRustlsConnect>,
 }
@@ -43,14 +43,14 @@ struct Target {
 impl Db {
     /// Prepares a pool of at most `size` connections; none is opened yet.
     pub fn new(url: &str, ca_file: Option<&Path>, size: usize) -> Result<Self, String> {
-        let target = Target { url: url.to_owned(), tls: ca_file.map(tls).transpose()? };
+        let address = Address::new(url, ca_file)?;
         let mut manager = ManagerConfig::default();
         // A ping at each checkout costs more than the query it protects; broken connections are discarded when they fail.
         manager.recycling_method = RecyclingMethod::Fast;
-        let setup = target.clone();
+        let setup = address.clone();
         manager.custom_setup = Box::new(move |_| {
-            let target = setup.clone();
-            async move { target.connect(Role::Transactions).await.map(|(connection, _)| connection) }.boxed()
+            let address = setup.clone();
+            async move { address.connect_for(Role::Transactions).await.map(|(connection, _)| connection) }.boxed()
         });
         let manager = AsyncDieselConnectionManager::new_with_config(url, manager);
         let pool = Pool::builder(manager)
@@ -60,7 +60,7 @@ impl Db {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|fault| fault.to_string())?;
-        Ok(Self { target, pool })
+        Ok(Self { address, pool })
     }
 
     /// A connection for a transaction. Waits at most five seconds for one.
@@ -74,18 +74,18 @@ impl Db {
 
     /// A connection of one's own, for work that is long or that listens.
     pub async fn dedicated_connection(&self) -> ConnectionResult<AsyncPgConnection> {
-        self.target.connect(Role::Dedicated).await.map(|(connection, _)| connection)
+        self.address.connect_for(Role::Dedicated).await.map(|(connection, _)| connection)
     }
 
     /// A client that listens, and what it hears.
     pub async fn listener(&self) -> Result<(tokio_postgres::Client, Heard), String> {
-        let connected = self.target.open(Role::Dedicated).await;
+        let connected = self.address.open(Role::Dedicated).await;
         connected.map_err(|fault| fault.to_string())
     }
 
     /// The reads of one worker.
     pub fn reader(&self) -> Reader {
-        Reader { target: self.target.clone(), slots: Default::default(), next: Cell::new(0) }
+        Reader { address: self.address.clone(), slots: Default::default(), next: Cell::new(0) }
     }
 
     /// Connections in use and idle, for the metrics.
@@ -101,19 +101,31 @@ enum Role {
     Reads,
     Transactions,
     Dedicated,
+    Named,
 }
 
-impl Target {
+impl Address {
+    /// Reads the certificates; nothing is opened yet.
+    pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, String> {
+        Ok(Self { url: url.to_owned(), tls: ca_file.map(tls).transpose()? })
+    }
+
+    /// A connection as whoever the address names, such as the owner of the tables. The service itself uses [`Db`].
+    pub async fn connect(&self) -> Result<AsyncPgConnection, String> {
+        self.connect_for(Role::Named).await.map(|(connection, _)| connection).map_err(|fault| fault.to_string())
+    }
+
     fn config(&self, role: Role) -> Result<tokio_postgres::Config, tokio_postgres::Error> {
         let mut config: tokio_postgres::Config = self.url.parse()?;
+        config.application_name("half-sky");
+        config.connect_timeout(Duration::from_secs(5));
         let limits = match role {
+            Role::Named => return Ok(config),
             Role::Reads => "-c statement_timeout=10s -c default_transaction_read_only=on",
             Role::Transactions => "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s",
             Role::Dedicated => "",
         };
         config.options(format!("-c role=half_sky_service -c TimeZone=UTC {limits}"));
-        config.application_name("half-sky");
-        config.connect_timeout(Duration::from_secs(5));
         Ok(config)
     }
 
@@ -137,7 +149,7 @@ impl Target {
     }
 
     /// Opens a connection that queries. The flag turns true when it is lost.
-    async fn connect(&self, role: Role) -> ConnectionResult<(AsyncPgConnection, Arc<AtomicBool>)> {
+    async fn connect_for(&self, role: Role) -> ConnectionResult<(AsyncPgConnection, Arc<AtomicBool>)> {
         let (client, mut heard) = self.open(role).await?;
         let lost = Arc::new(AtomicBool::new(false));
         let signal = Arc::clone(&lost);
@@ -171,7 +183,7 @@ type Slot = RefCell<Option<(Rc<AsyncPgConnection>, Arc<AtomicBool>)>>;
 /// The pipelined connections of one HTTP worker. Statements of several requests travel together; scope is in each statement,
 /// never in the session. A lost connection is replaced at the next read.
 pub struct Reader {
-    target: Target,
+    address: Address,
     slots: [Slot; READERS],
     next: Cell<usize>,
 }
@@ -186,7 +198,7 @@ impl Reader {
             return Ok(Rc::clone(connection));
         }
         let (connection, lost) =
-            self.target.connect(Role::Reads).await.map_err(|fault| ApiError::from(Code::Unavailable).caused_by(fault))?;
+            self.address.connect_for(Role::Reads).await.map_err(|fault| ApiError::from(Code::Unavailable).caused_by(fault))?;
         let connection = Rc::new(connection);
         *slot.borrow_mut() = Some((Rc::clone(&connection), lost));
         Ok(connection)

@@ -1,7 +1,9 @@
 //! Migrations: embedded in the program, run by the owner of the tables under a lock, never by `serve`.
 
-use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::Address;
 
 /// Every migration, in order.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
@@ -10,8 +12,8 @@ pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 const LOCK: &str = "SELECT pg_advisory_lock(hashtext('half-sky migrate'))";
 
 /// Runs what is pending; returns the names of what ran. Needs a multi-threaded runtime: the harness blocks in place.
-pub async fn run(owner_url: &str) -> Result<Vec<String>, String> {
-    let mut connection = AsyncPgConnection::establish(owner_url).await.map_err(|fault| fault.to_string())?;
+pub async fn run(owner: &Address) -> Result<Vec<String>, String> {
+    let mut connection = owner.connect().await?;
     diesel::sql_query(LOCK).execute(&mut connection).await.map_err(|fault| fault.to_string())?;
     let mut harness = AsyncMigrationHarness::new(connection);
     let ran = harness.run_pending_migrations(MIGRATIONS).map_err(|fault| fault.to_string())?;
@@ -19,8 +21,8 @@ pub async fn run(owner_url: &str) -> Result<Vec<String>, String> {
 }
 
 /// Undoes every migration, for the schema test.
-pub async fn revert_all(owner_url: &str) -> Result<(), String> {
-    let connection = AsyncPgConnection::establish(owner_url).await.map_err(|fault| fault.to_string())?;
+pub async fn revert_all(owner: &Address) -> Result<(), String> {
+    let connection = owner.connect().await?;
     let mut harness = AsyncMigrationHarness::new(connection);
     harness.revert_all_migrations(MIGRATIONS).map_err(|fault| fault.to_string())?;
     Ok(())

@@ -8,5 +8,5 @@ pub mod schema;
 pub mod scope;
 pub mod text_enum;
 
-pub use connect::{Db, Reader};
+pub use connect::{Address, Db, Reader};
 pub use page::contains;

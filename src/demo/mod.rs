@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::db::Address;
 use crate::db::schema::{data_versions, markers};
 use crate::ids::OrganizationId;
 use crate::plans::import::{Ids, WORK_PLAN_2019, WorkPlan, import_plan};
@@ -53,8 +54,8 @@ pub fn organization_of(division: &str) -> OrganizationId {
 }
 
 /// Loads what is missing, as the owner, and marks the database as demo. Returns the sign-ins; `known` are those of the last start.
-pub async fn load(app: &App, owner_url: &str, known: Vec<SignIn>, progress: &ProgressBar) -> Result<Vec<SignIn>, String> {
-    let mut conn = AsyncPgConnection::establish(owner_url).await.map_err(|fault| fault.to_string())?;
+pub async fn load(app: &App, owner: &Address, known: Vec<SignIn>, progress: &ProgressBar) -> Result<Vec<SignIn>, String> {
+    let mut conn = owner.connect().await?;
     progress.set_length(VERSIONS.len() as u64);
     progress.set_position(0);
     for (slice, version) in VERSIONS {

@@ -65,6 +65,7 @@ pub async fn run<I>(
     numbered.sort_by_key(|(_, item)| id_of(item));
     let mut results = Vec::with_capacity(numbered.len());
     for (index, item) in numbered {
+        let id = id_of(&item);
         let done = match mode {
             BatchMode::Atomic => Ok(step(tx, item).await.map_err(|error| error.with("index", index.into()))?),
             BatchMode::BestEffort => tx.part(async |tx| step(tx, item).await).await,
@@ -79,7 +80,7 @@ pub async fn run<I>(
                 problem: None,
             },
             Err(error) if error.code().status().is_server_error() => return Err(error),
-            Err(error) => refused(tx, index, &error),
+            Err(error) => refused(tx, index, id, &error),
         });
     }
     results.sort_by_key(|result| result.index);
@@ -91,9 +92,10 @@ pub async fn run<I>(
     }
 }
 
-fn refused(tx: &Tx, index: usize, error: &ApiError) -> BatchResult {
+/// The problem of one item; its instance is the object.
+fn refused(tx: &Tx, index: usize, id: Uuid, error: &ApiError) -> BatchResult {
     let mut problem = error.to_json(tx.call.language);
-    problem.insert("instance".into(), json!(tx.call.target));
+    problem.insert("instance".into(), json!(format!("{}/{id}", tx.call.target.trim_end_matches("/batch"))));
     problem.insert("request_id".into(), json!(tx.call.request_id));
     let status = i32::from(error.code().status().as_u16());
     BatchResult { index: index as i32, status, id: None, version: None, result: None, problem: Some(Value::Object(problem)) }

@@ -21,8 +21,8 @@ pub enum ImportError {
     /// There is no such active organization.
     #[error("organization {0} does not exist or is not active")]
     UnknownOwner(OrganizationId),
-    /// A task names an association that is not below the owner.
-    #[error("task {task}: there is no active member association {name:?} below the plan's organization")]
+    /// A task names an association that the city does not have.
+    #[error("task {task}: there is no active member association {name:?} below the city of the plan's organization")]
     UnknownAssociation {
         /// Its number in the plan.
         task: TaskNumber,
@@ -91,7 +91,7 @@ fn demo_id(group: u128, number: u64) -> Uuid {
 }
 
 /// Imports a plan of an organization; call it inside a transaction. A kind of which there is exactly one below the owner becomes
-/// that organization; a named association is found by its name. A document with an issue date is issued, else it is a draft.
+/// that organization; a named association is found by its name in the city. A document with an issue date is issued, else it is a draft.
 /// Answers the plan that was imported before where there is one.
 pub async fn import_plan(
     conn: &mut AsyncPgConnection,
@@ -241,7 +241,9 @@ impl Bodies {
         names.sort_unstable();
         names.dedup();
         let mut associations: HashMap<String, Vec<OrganizationId>> = HashMap::new();
-        for (name, id) in store::associations_below(conn, owner, &names).await? {
+        // Associations are the city's: a county's plan names them, too.
+        let city = store::city_of(conn, owner).await?.unwrap_or(owner);
+        for (name, id) in store::associations_below(conn, city, &names).await? {
             associations.entry(name).or_default().push(id);
         }
         Ok(Self { single: store::single_kinds_below(conn, owner, &kinds).await?, associations })

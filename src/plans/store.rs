@@ -460,6 +460,19 @@ pub async fn single_kinds_below(
     Ok(single)
 }
 
+/// The city federation that an organization lies under, or is; none where there is no city above it.
+pub async fn city_of(mut conn: &AsyncPgConnection, id: OrganizationId) -> QueryResult<Option<OrganizationId>> {
+    organization_tree::table
+        .inner_join(organizations::table.on(organizations::id.eq(organization_tree::ancestor_id)))
+        .filter(organization_tree::descendant_id.eq(id))
+        .filter(organization_tree::to_on.is_null())
+        .filter(organizations::kind.eq(OrganizationKind::CityFederation))
+        .select(organizations::id)
+        .first(&mut conn)
+        .await
+        .optional()
+}
+
 /// The active member associations below `top` that have one of these names.
 pub async fn associations_below(
     conn: &mut AsyncPgConnection,

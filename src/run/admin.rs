@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use super::{owner_url, runtime};
+use super::{owner, runtime};
 use crate::access::{Module, Role};
 use crate::accounts::store::{self, GrantRow, NewAccountRow};
 use crate::accounts::{AccountStatus, Passwords, initial_password};
@@ -15,12 +15,12 @@ use crate::ids::{AccountId, GrantId, OrganizationId};
 
 /// Creates the account and prints its initial password.
 pub fn create(config: &Config, username: &str, organization: &str) -> Result<(), String> {
-    let url = owner_url(config)?;
+    let owner = owner(config)?;
     let password = initial_password();
     let clock = Clock::system();
     runtime()?.block_on(async {
         let hash = Passwords::new(false).hash(&password).await.map_err(|fault| fault.to_string())?;
-        let mut conn = AsyncPgConnection::establish(url).await.map_err(|fault| fault.to_string())?;
+        let mut conn = owner.connect().await?;
         conn.transaction(async |conn| insert(conn, &clock, username, organization, &hash).await)
             .await
             .map_err(|fault| fault.to_string())

@@ -9,10 +9,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::SimpleAsyncConnection;
 use tokio_postgres::config::Host;
 
-use super::{owner_url, runtime, tables};
+use super::{owner, owner_url, runtime, tables};
 use crate::config::Config;
 
 /// Writes the database into a file that only its owner reads, whole or not at all.
@@ -33,10 +33,10 @@ pub fn backup(config: &Config, file: &Path) -> Result<(), String> {
 
 /// Reads a backup into an empty database, in one transaction.
 pub fn restore(config: &Config, file: &Path) -> Result<(), String> {
-    let url = owner_url(config)?;
+    let owner = owner(config)?;
     let contents = contents(config, file)?;
     runtime()?.block_on(async {
-        let mut conn = AsyncPgConnection::establish(url).await.map_err(|fault| fault.to_string())?;
+        let mut conn = owner.connect().await?;
         if tables(&mut conn).await? > 0 {
             return Err("the database is not empty; nothing was restored".to_owned());
         }
@@ -46,7 +46,7 @@ pub fn restore(config: &Config, file: &Path) -> Result<(), String> {
     restore.args(["--no-owner", "--single-transaction", "--exit-on-error", "--use-list", "/dev/stdin", "--dbname="]);
     execute(restore.arg(file), &contents)?;
     runtime()?.block_on(async {
-        let mut conn = AsyncPgConnection::establish(url).await.map_err(|fault| fault.to_string())?;
+        let mut conn = owner.connect().await?;
         conn.batch_execute(DEFAULT_PRIVILEGES).await.map_err(|fault| fault.to_string())
     })
 }

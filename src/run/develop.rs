@@ -1,6 +1,7 @@
 //! `half-sky` without a command: a private PostgreSQL, migrations, reference and demo data, the service, what to open.
 
 use std::fs::{self, OpenOptions};
+use std::future::Future;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -8,15 +9,15 @@ use std::path::Path;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use diesel::sql_types::Bool;
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{clock, runtime, serve, tables};
+use super::{clock, owner, runtime, serve, tables};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::migrate;
 use crate::db::private_postgres::{Options, PrivatePostgres, Purpose, SUPERUSER};
+use crate::db::{Address, migrate};
 use crate::demo::{self, SignIn};
 use crate::vault::random;
 
@@ -34,16 +35,16 @@ pub fn run(mut config: Config, demo: bool) -> Result<(), String> {
         config.master_keys = vec![development_key(&config.data.join("master-key"))?];
     }
     let background = runtime()?;
-    let (postgres, owner_url, url) = match config.database_url.clone() {
+    let (postgres, owner, url) = match config.database_url.clone() {
         Some(url) => {
-            let owner = config.owner_url.clone().unwrap_or_else(|| url.clone());
+            let owner = owner(&config)?;
             background.block_on(check_foreign(&owner, demo))?;
             (None, owner, url)
         }
         None => {
             let postgres = start_private(&config)?;
             background.block_on(prepare(&postgres))?;
-            let (owner, login) = (postgres.url(OWNER, DATABASE), postgres.url(LOGIN, DATABASE));
+            let (owner, login) = (Address::new(&postgres.url(OWNER, DATABASE), None)?, postgres.url(LOGIN, DATABASE));
             (Some(postgres), owner, login)
         }
     };
@@ -52,22 +53,24 @@ pub fn run(mut config: Config, demo: bool) -> Result<(), String> {
     let sign_ins_file = config.data.join("sign-ins.json");
     let (app, sign_ins) = background.block_on(async {
         progress.set_message("migrations");
-        migrate::run(&owner_url).await?;
+        migrate::run(&owner).await?;
         if postgres.is_some() {
-            serve::grant_service(&owner_url, LOGIN).await?;
+            serve::grant_service(&owner, LOGIN).await?;
         }
-        serve::load_reference(&owner_url, &progress).await?;
+        serve::load_reference(&owner, &progress).await?;
         let app = App::connect(config, clock, &url, true, false).await?;
         let known = read_sign_ins(&sign_ins_file);
-        let sign_ins = demo::load(&app, &owner_url, known, &progress).await?;
+        let sign_ins = demo::load(&app, &owner, known, &progress).await?;
         Ok::<_, String>((app, sign_ins))
     })?;
     progress.finish_and_clear();
     write_sign_ins(&sign_ins_file, &sign_ins)?;
-    welcome(&app, &sign_ins, &sign_ins_file, postgres.as_ref());
     let socket = app.config.data.clone();
     let control = app.clone();
-    let served = serve::serve(&app, &background, move |stop| Box::pin(clock::listen(control, socket, stop)));
+    let beside =
+        move |stop| -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> { Box::pin(clock::listen(control, socket, stop)) };
+    let welcome = || welcome(&app, &sign_ins, &sign_ins_file, postgres.as_ref());
+    let served = serve::serve(&app, &background, beside, welcome);
     if let Some(postgres) = postgres {
         drop(app);
         postgres.stop();
@@ -99,7 +102,7 @@ async fn prepare(postgres: &PrivatePostgres) -> Result<(), String> {
     }
     let fault = |fault: diesel::result::Error| fault.to_string();
     let server = postgres.url(SUPERUSER, "postgres");
-    let mut conn = AsyncPgConnection::establish(&server).await.map_err(|fault| fault.to_string())?;
+    let mut conn = Address::new(&server, None)?.connect().await?;
     let exists = format!("SELECT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE}') AS found");
     let found: Found = diesel::sql_query(exists).get_result(&mut conn).await.map_err(fault)?;
     if found.found {
@@ -117,13 +120,13 @@ async fn prepare(postgres: &PrivatePostgres) -> Result<(), String> {
 }
 
 /// A database that was given is touched only when it is empty and `--demo` says so, or when it is marked as ours.
-async fn check_foreign(url: &str, demo: bool) -> Result<(), String> {
+async fn check_foreign(owner: &Address, demo: bool) -> Result<(), String> {
     #[derive(diesel::QueryableByName)]
     struct Encoding {
         #[diesel(sql_type = Bool)]
         utf8: bool,
     }
-    let mut conn = AsyncPgConnection::establish(url).await.map_err(|fault| format!("DATABASE_URL: {fault}"))?;
+    let mut conn = owner.connect().await.map_err(|fault| format!("DATABASE_URL: {fault}"))?;
     let look = "SELECT datctype NOT IN ('C', 'POSIX') AND pg_encoding_to_char(encoding) = 'UTF8' AS utf8
         FROM pg_database WHERE datname = current_database()";
     let found: Encoding = diesel::sql_query(look).get_result(&mut conn).await.map_err(|fault| fault.to_string())?;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use diesel_async::{AsyncConnection, AsyncPgConnection};
+use diesel_async::AsyncConnection;
 
-use super::{owner_url, runtime};
+use super::{owner, runtime};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ids::OrganizationId;
@@ -14,10 +14,10 @@ use crate::plans::import::{Ids, ImportError, WorkPlan, import_plan};
 pub fn plan(config: &Config, file: &Path, organization: OrganizationId) -> Result<(), String> {
     let text = std::fs::read_to_string(file).map_err(|fault| format!("{}: {fault}", file.display()))?;
     let document = WorkPlan::parse(&text).map_err(|fault| format!("{}: {fault}", file.display()))?;
-    let url = owner_url(config)?;
+    let owner = owner(config)?;
     let clock = Clock::system();
     let id = runtime()?.block_on(async {
-        let mut conn = AsyncPgConnection::establish(url).await.map_err(|fault| fault.to_string())?;
+        let mut conn = owner.connect().await?;
         conn.transaction(async |conn| import_plan(conn, &document, organization, Ids::Generated, &clock).await)
             .await
             .map_err(|fault: ImportError| fault.to_string())

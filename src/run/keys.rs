@@ -1,9 +1,9 @@
 //! `half-sky keys …`: rotation of data keys and signing keys, made with the owner's address of the database. Running nodes hear
 //! of it and read the keys again.
 
-use diesel_async::{AsyncConnection, AsyncPgConnection};
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
 
-use super::{owner_url, runtime};
+use super::{owner, runtime};
 use crate::accounts::{SigningKeys, revocation};
 use crate::audit::{self, Actor, Change};
 use crate::clock::Clock;
@@ -51,11 +51,10 @@ fn within(
     config: &Config,
     work: impl AsyncFnOnce(&mut AsyncPgConnection, &Vault, &Clock) -> Result<(), VaultError>,
 ) -> Result<(), String> {
-    let url = owner_url(config)?;
+    let owner = owner(config)?;
     let clock = Clock::system();
     runtime()?.block_on(async {
-        use diesel_async::{AnsiTransactionManager, TransactionManager};
-        let mut conn = AsyncPgConnection::establish(url).await.map_err(|fault| fault.to_string())?;
+        let mut conn = owner.connect().await?;
         let vault = Vault::load(&mut conn, config.master_keys.clone()).await.map_err(|fault| fault.to_string())?;
         AnsiTransactionManager::begin_transaction(&mut conn).await.map_err(|fault| fault.to_string())?;
         work(&mut conn, &vault, &clock).await.map_err(|fault| fault.to_string())?;

@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::config::{Config, VARIABLES};
+use crate::db::Address;
 use crate::ids::OrganizationId;
 
 /// Half the Sky 半边天: the backend on which a city's women's federation runs its year.
@@ -209,13 +210,14 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|fault| fault.to_string())
 }
 
-/// The owner's connection address.
+/// The database as its owner reaches it.
+fn owner(config: &Config) -> Result<Address, String> {
+    Address::new(owner_url(config)?, config.database_ca.as_deref())
+}
+
 fn owner_url(config: &Config) -> Result<&str, String> {
-    config
-        .owner_url
-        .as_deref()
-        .or(config.database_url.as_deref())
-        .ok_or_else(|| "DATABASE_OWNER_URL or DATABASE_URL is needed".to_owned())
+    let url = config.owner_url.as_deref().or(config.database_url.as_deref());
+    url.ok_or_else(|| "DATABASE_OWNER_URL or DATABASE_URL is needed".to_owned())
 }
 
 /// How many tables and views a database has, in whatever schema; an empty one has none.

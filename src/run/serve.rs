@@ -5,17 +5,17 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::SimpleAsyncConnection;
 use indicatif::ProgressBar;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{owner_url, runtime};
+use super::{owner, runtime};
 use crate::accounts::revocation;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::migrate;
+use crate::db::{Address, migrate};
 use crate::http::server;
 use crate::{jobs, reference};
 
@@ -24,14 +24,16 @@ pub fn run(config: Config) -> Result<(), String> {
     let background = runtime()?;
     let url = config.database_url.clone().ok_or("DATABASE_URL is needed")?;
     let app = background.block_on(App::connect(config, Clock::system(), &url, false, false))?;
-    serve(&app, &background, |_| Box::pin(std::future::ready(())))
+    serve(&app, &background, |_| Box::pin(std::future::ready(())), || {})
 }
 
-/// Serves with workers and listeners in the background; `beside` is more of them. Ends on SIGINT and SIGTERM.
+/// Serves with workers and listeners in the background; `beside` is more of them. Calls `listening` once the addresses are ours.
+/// Ends on SIGINT and SIGTERM.
 pub fn serve(
     app: &App,
     background: &tokio::runtime::Runtime,
     beside: impl FnOnce(watch::Receiver<bool>) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
+    listening: impl FnOnce(),
 ) -> Result<(), String> {
     let (stop, stopping) = watch::channel(false);
     let tasks = [
@@ -46,6 +48,7 @@ pub fn serve(
         let mut terminate = signal(SignalKind::terminate()).map_err(|fault| fault.to_string())?;
         let server = server::start(app).map_err(|fault| format!("HALF_SKY_HTTP: {}: {fault}", app.config.http))?;
         let metrics = server::start_metrics(app).map_err(|fault| format!("HALF_SKY_METRICS: {fault}"))?;
+        listening();
         let handle = server.handle();
         actix_web::rt::spawn(async move {
             tokio::select! {
@@ -83,32 +86,31 @@ async fn forget_idle_callers(app: App, mut stop: watch::Receiver<bool>) {
 
 /// `half-sky migrate`
 pub fn migrate(config: &Config, service_role: Option<&str>) -> Result<(), String> {
-    let url = owner_url(config)?;
+    let owner = owner(config)?;
     let progress = super::develop::progress_bar();
     runtime()?.block_on(async {
-        for name in migrate::run(url).await? {
+        for name in migrate::run(&owner).await? {
             println!("migrated {name}");
         }
         if let Some(role) = service_role {
-            grant_service(url, role).await?;
+            grant_service(&owner, role).await?;
         }
-        load_reference(url, &progress).await
+        load_reference(&owner, &progress).await
     })?;
     progress.finish_and_clear();
     Ok(())
 }
 
 /// Lets a login role work: as a member of half_sky_service, which has no DDL.
-pub async fn grant_service(owner_url: &str, role: &str) -> Result<(), String> {
-    let mut conn = AsyncPgConnection::establish(owner_url).await.map_err(|fault| fault.to_string())?;
+pub async fn grant_service(owner: &Address, role: &str) -> Result<(), String> {
     let quoted = format!("\"{}\"", role.replace('"', "\"\""));
-    conn.batch_execute(&format!("GRANT half_sky_service TO {quoted}")).await.map_err(|fault| format!("role {role}: {fault}"))
+    let grant = format!("GRANT half_sky_service TO {quoted}");
+    owner.connect().await?.batch_execute(&grant).await.map_err(|fault| format!("role {role}: {fault}"))
 }
 
 /// Loads the reference data as the owner.
-pub async fn load_reference(owner_url: &str, progress: &ProgressBar) -> Result<(), String> {
-    let mut conn = AsyncPgConnection::establish(owner_url).await.map_err(|fault| fault.to_string())?;
-    for slice in reference::load::load(&mut conn, progress).await? {
+pub async fn load_reference(owner: &Address, progress: &ProgressBar) -> Result<(), String> {
+    for slice in reference::load::load(&mut owner.connect().await?, progress).await? {
         log::info!(slice = slice; "reference data loaded");
     }
     Ok(())

@@ -361,6 +361,7 @@ async fn a_batch_is_all_or_nothing_or_one_by_one() {
     let each = officer.post("/api/v1/posts/batch").json(&batch("best_effort", items)).await.expect(207);
     let statuses: Vec<i64> = each.items().iter().map(|item| item["status"].as_i64().unwrap()).collect();
     assert_eq!(statuses, [200, 404, 412]);
+    assert_eq!(each.items()[1]["problem"]["instance"], "/api/v1/posts/0168028c-2f00-7000-8002-000000000004");
     assert_eq!(each.items()[0]["version"], 2);
     let done = officer.post("/api/v1/posts/batch").json(&batch("atomic", vec![item(2, 1)])).await.expect(200);
     assert_eq!(done.items()[0]["result"]["status"], "current", "the last day counts");

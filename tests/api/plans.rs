@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use half_sky::access::{Module, Role};
 use half_sky::accounts::store::{self, GrantRow};
-use half_sky::db::schema::{indicators, plans, tasks};
+use half_sky::db::schema::{indicators, organizations, plans, tasks};
 use half_sky::ids::{GrantId, OrganizationId, PlanId};
 use half_sky::plans::import::{Body, Ids, ImportError, WORK_PLAN_2019, WorkPlan, import_plan};
 use half_sky::plans::{PlanKind, PlanStatus};
@@ -311,11 +311,13 @@ async fn a_document_that_was_imported_already_changes_nothing_and_its_number_is_
 }
 
 #[actix_web::test]
-async fn an_association_that_is_not_below_the_owner_is_told_with_its_task_and_nothing_is_written() {
+async fn an_association_that_the_city_does_not_have_is_told_with_its_task_and_nothing_is_written() {
     let app = TestApp::new().await;
     let mut conn = app.database.owner().await;
     let document = WorkPlan::parse(WORK_PLAN_2019).unwrap();
     let clock = app.app.clock.clone();
+    let dissolved = diesel::update(organizations::table.filter(organizations::name.eq("市女企业家协会")));
+    dissolved.set(organizations::status.eq("dissolved")).execute(&mut conn).await.unwrap();
     let refused =
         conn.transaction(async |conn| import_plan(conn, &document, organization(COUNTY), Ids::Generated, &clock).await).await;
     let message = refused.unwrap_err().to_string();

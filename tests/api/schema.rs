@@ -2,7 +2,7 @@
 
 use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use half_sky::db::migrate;
+use half_sky::db::{Address, migrate};
 
 use crate::support::{Database, assert_snapshot};
 
@@ -31,21 +31,21 @@ const DUMP: &str = "SELECT line AS text FROM (
 #[actix_web::test]
 async fn up_down_up_leaves_the_same_tables() {
     let database = Database::empty().await;
-    let url = database.owner_url();
+    let owner = database.owner_address();
     let dump = async || lines(&mut database.owner().await, DUMP).await;
     let empty = dump().await;
-    in_a_runtime(url.clone(), |url| async move { migrate::run(&url).await.map(drop) });
+    in_a_runtime(owner.clone(), |owner| async move { migrate::run(&owner).await.map(drop) });
     let first = dump().await;
-    in_a_runtime(url.clone(), |url| async move { migrate::revert_all(&url).await });
+    in_a_runtime(owner.clone(), |owner| async move { migrate::revert_all(&owner).await });
     assert_eq!(dump().await, empty, "every migration undoes all it did");
-    in_a_runtime(url, |url| async move { migrate::run(&url).await.map(drop) });
+    in_a_runtime(owner, |owner| async move { migrate::run(&owner).await.map(drop) });
     assert_eq!(dump().await, first);
 }
 
 /// The migration harness blocks in place, which needs a multi-threaded runtime.
-fn in_a_runtime<F: Future<Output = Result<(), String>>>(url: String, work: impl FnOnce(String) -> F + Send + 'static) {
-    let done =
-        std::thread::spawn(move || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(work(url)));
+fn in_a_runtime<F: Future<Output = Result<(), String>>>(owner: Address, work: impl FnOnce(Address) -> F + Send + 'static) {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let done = std::thread::spawn(move || runtime().block_on(work(owner)));
     done.join().unwrap_or_else(|_| panic!("the migration panicked")).unwrap();
 }
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use half_sky::app::App;
 use half_sky::clock::Clock;
-use half_sky::db::migrate;
 use half_sky::db::private_postgres::{Options, PrivatePostgres, Purpose, SUPERUSER};
+use half_sky::db::{Address, migrate};
 use half_sky::demo::{self, SignIn};
 use half_sky::run::serve;
 use indicatif::ProgressBar;
@@ -46,7 +46,8 @@ fn start() -> Server {
         let roles = format!("CREATE ROLE {OWNER} LOGIN CREATEROLE; CREATE ROLE {LOGIN} LOGIN");
         admin.batch_execute(&roles).await.unwrap();
         admin.batch_execute(&format!("CREATE DATABASE {TEMPLATE} OWNER {OWNER}")).await.unwrap();
-        let (owner, login) = (postgres.url(OWNER, TEMPLATE), postgres.url(LOGIN, TEMPLATE));
+        let owner = Address::new(&postgres.url(OWNER, TEMPLATE), None).unwrap();
+        let login = postgres.url(LOGIN, TEMPLATE);
         let progress = ProgressBar::hidden();
         migrate::run(&owner).await.unwrap();
         serve::grant_service(&owner, LOGIN).await.unwrap();
@@ -111,6 +112,11 @@ impl Database {
     /// Its address for the owner of the tables.
     pub fn owner_url(&self) -> String {
         server().postgres.url(OWNER, &self.0.0)
+    }
+
+    /// The same, as the owner's commands take it.
+    pub fn owner_address(&self) -> Address {
+        Address::new(&self.owner_url(), None).unwrap()
     }
 
     /// A connection as the owner of the tables.
