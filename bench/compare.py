@@ -77,7 +77,7 @@ class Pgbench:
                    *self.variables, DATABASE]
         _, before = self.service.cpu()
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True,
-                              env=os.environ | {"PGOPTIONS": "-c role=half_sky_service -c TimeZone=UTC -c default_transaction_read_only=on"})
+                              env=os.environ | {"PGOPTIONS": "-c role=half_sky_service -c TimeZone=UTC -c default_transaction_read_only=on -c jit=off -c max_parallel_workers_per_gather=0"})
         _, after = self.service.cpu()
         if done.returncode:
             raise SystemExit(f"pgbench: {done.stderr}\n{(self.folder / 'script').read_text()}")

@@ -1,16 +1,13 @@
 //! Organizations: list, count, create, read, edit.
 
-use std::collections::HashMap;
-
 use actix_web::{get, post, put};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Faults, Location, OrganizationReference, owned, taken};
-use crate::access::{Module, Permission};
+use crate::access::{Module, Permission, Scope};
 use crate::audit::Change;
-use crate::db::scope;
 use crate::http::page::{Counts, Paging, Sorting};
 use crate::http::{ApiResult, Call, Command, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx, VersionHeader};
 use crate::ids::{AccountId, OrganizationId};
@@ -18,7 +15,7 @@ use crate::organizations::numbers::is_uscc;
 use crate::organizations::rules::{
     OrganizationKind, OrganizationLevel, OrganizationStatus, PlacementFault, check_division, check_placement,
 };
-use crate::organizations::store::organizations::{self as store, Organization, OrganizationEdit, Reference};
+use crate::organizations::store::organizations::{self as store, Organization, OrganizationEdit, Whole};
 use crate::organizations::store::tree;
 use crate::{filters, page_schema, text_enum};
 
@@ -197,30 +194,28 @@ pub struct OrganizationView {
 }
 
 impl OrganizationView {
-    /// Reads what belongs to an organization and makes the caller's view of it.
-    pub async fn load(call: &Call, conn: &diesel_async::AsyncPgConnection, row: Organization) -> ApiResult<Self> {
-        let names = store::references(conn, row.parent_id.into_iter().chain(row.successor_id)).await?;
-        let liaisons = store::liaisons(conn, row.id).await?;
+    /// Reads an organization, in a scope or wherever it is, and makes the caller's view of it.
+    pub async fn load(
+        call: &Call,
+        conn: &diesel_async::AsyncPgConnection,
+        scope: Option<&Scope>,
+        id: OrganizationId,
+    ) -> ApiResult<Self> {
         let writes = call.scope_for(Permission::OrganizationWrite);
-        let may_write = !writes.is_empty() && scope::covered(conn, &writes, &[row.id]).await?.contains(&row.id);
-        Ok(Self::of(row, &names, liaisons, may_write))
+        Ok(Self::of(store::whole(conn, scope, &writes, id).await?))
     }
 
-    fn of(
-        row: Organization,
-        names: &HashMap<OrganizationId, Reference>,
-        liaisons: Vec<(AccountId, String, Vec<Module>)>,
-        may_write: bool,
-    ) -> Self {
-        let name = |id: Option<OrganizationId>| id.and_then(|id| names.get(&id)).map(OrganizationReference::from);
+    fn of(whole: Whole) -> Self {
+        let row = whole.organization;
         Self {
-            parent: name(row.parent_id),
-            successor: name(row.successor_id),
-            liaisons: liaisons
+            parent: whole.parent.as_ref().map(OrganizationReference::from),
+            successor: whole.successor.as_ref().map(OrganizationReference::from),
+            liaisons: whole
+                .liaisons
                 .into_iter()
                 .map(|(account_id, display_name, modules)| LiaisonView { account_id, display_name, modules })
                 .collect(),
-            allowed_actions: if may_write { owned(row.status.actions()) } else { vec![] },
+            allowed_actions: if whole.writable { owned(row.status.actions()) } else { vec![] },
             location: Location::of(row.longitude, row.latitude),
             id: row.id,
             kind: row.kind,
@@ -246,8 +241,8 @@ impl OrganizationView {
 
     /// The reply to a command on an organization.
     pub async fn reply(tx: &mut Tx, row: Organization) -> ApiResult<Reply> {
-        let (call, version) = (tx.call.clone(), row.version);
-        Reply::item(&Self::load(&call, tx.conn(), row).await?, version)
+        let call = tx.call.clone();
+        Reply::item(&Self::load(&call, tx.conn(), None, row.id).await?, row.version)
     }
 }
 
@@ -327,9 +322,8 @@ pub async fn count_organizations(
 #[get("/api/v1/organizations/{id}")]
 pub async fn get_organization(call: Call, path: Path<OrganizationPath>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let row = store::find(&conn, &call.scope(), path.id).await?;
-    let version = row.version;
-    Reply::item(&OrganizationView::load(&call, &conn, row).await?, version)
+    let view = OrganizationView::load(&call, &conn, Some(&call.scope()), path.id).await?;
+    Reply::item(&view, view.version)
 }
 
 /// A new organization.
@@ -441,7 +435,7 @@ pub async fn create_organization(command: Command) -> ApiResult<Reply> {
             };
             let row = store::insert(tx.conn(), &row, today).await.map_err(|error| taken(error, UNIQUE))?;
             let (id, version, call) = (row.id, row.version, tx.call.clone());
-            let view = OrganizationView::load(&call, tx.conn(), row).await?;
+            let view = OrganizationView::load(&call, tx.conn(), None, id).await?;
             tx.record(Change::of("organization.created", "organization", id, id).after(&view)).await?;
             Reply::created(format!("/api/v1/organizations/{id}"), &view, version)
         })
