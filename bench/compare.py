@@ -9,7 +9,7 @@ from pathlib import Path
 from service import DATABASE, LOGIN
 
 PREFIX = "0168028c-2f00-7000-8000-"
-EXECUTED = re.compile(r"half-sky(?: reads)?\|LOG:  duration: [\d.]+ ms  (parse|execute) ([^:]*): (.*)", re.S)
+EXECUTED = re.compile(r"half-sky reads\|LOG:  duration: [\d.]+ ms  (parse|execute) ([^:]*): (.*)", re.S)
 PARAMETER = re.compile(r"\$(\d+) = (NULL|'(?:[^']|'')*')")
 
 
@@ -32,7 +32,6 @@ def statements_of(service, request):
                 prepared += 1
                 continue
             values = PARAMETER.findall(following) if "|DETAIL:  parameters: " in following else []
-            if not match.group(3).startswith("SELECT"): continue  # BASELINE
             found.append((match.group(3).strip(),
                           {int(n): None if value == "NULL" else value[1:-1].replace("''", "'") for n, value in values}))
     return found, prepared

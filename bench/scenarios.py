@@ -1,7 +1,9 @@
 """What is measured: requests, who makes them, and how often the database is asked for each."""
 
 import json
+import re
 import subprocess
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -164,12 +166,19 @@ class Plan:
                    "service_us": (after[0] - before[0]) / requests, "database_us": (after[1] - before[1]) / requests}
         if scenario.statements:
             # Requests under way when wrk ended were answered and not counted.
-            for sql in {sql for sql, _ in scenario.statements}:
-                times = sum(1 for other, _ in scenario.statements if other == sql)
-                calls = int(self.service.psql("SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query = $q$" + sql + "$q$")[0][0])
-                if not requests * times <= calls <= (requests + scenario.connections) * times:
-                    raise SystemExit(f"{scenario.name}: {requests} requests and {calls} calls of {sql}")
+            counted = Counter()
+            for sql, calls in self.service.psql(r"SELECT regexp_replace(query, '\s+', ' ', 'g'), calls FROM pg_stat_statements"):
+                counted[shape(sql)] += int(calls)
+            for sql, times in Counter(shape(sql) for sql, _ in scenario.statements).items():
+                if not requests * times <= counted[sql] <= (requests + scenario.connections) * times:
+                    raise SystemExit(f"{scenario.name}: {requests} requests and {counted[sql]} calls of {sql}")
+            result["calls"] = sum(counted[sql] for sql in {shape(sql) for sql, _ in scenario.statements})
         return result
+
+
+def shape(sql):
+    """A statement without its numbers: the database's figures put parameters in the place of constants."""
+    return re.sub(r"\$?\b\d+\b", "?", " ".join(sql.split()))
 
 
 def lua(text):

@@ -1,8 +1,8 @@
 //! Reading a page of a list, its total and its counts: what the stores of all slices share.
 
+use diesel::expression::ValidGrouping;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::expression::ValidGrouping;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
 

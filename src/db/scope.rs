@@ -23,7 +23,10 @@ pub fn below<'a>(places: &[OrganizationId]) -> Below<'a> {
 }
 
 /// Whether an organization lies in a scope, as part of a statement, which looks once.
-pub fn lies_in<'a>(scope: &Scope, place: OrganizationId) -> exists<Filter<Below<'a>, Eq<organization_tree::descendant_id, OrganizationId>>> {
+pub fn lies_in<'a>(
+    scope: &Scope,
+    place: OrganizationId,
+) -> exists<Filter<Below<'a>, Eq<organization_tree::descendant_id, OrganizationId>>> {
     exists(below(scope.places()).filter(organization_tree::descendant_id.eq(place)))
 }
 
