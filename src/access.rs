@@ -198,9 +198,13 @@ pub const OPERATIONS: &[(&str, Need)] = &[
     ("update_organization", Holds(P::OrganizationWrite)),
     ("move_organization", Holds(P::OrganizationWrite)),
     ("dissolve_organization", Holds(P::OrganizationWrite)),
+    ("merge_organization", Holds(P::OrganizationWrite)),
+    ("split_organization", Holds(P::OrganizationWrite)),
+    ("reactivate_organization", Holds(P::OrganizationWrite)),
     ("list_organization_children", Holds(P::OrganizationRead)),
     ("list_organization_ancestors", Holds(P::OrganizationRead)),
     ("get_organization_summary", Holds(P::OrganizationRead)),
+    ("list_organization_history", Holds(P::OrganizationRead)),
     ("list_directory", Public),
     ("get_directory_entry", Public),
     // people and posts
@@ -343,5 +347,13 @@ mod tests {
         }
         assert!(may_grant(PlatformAdmin, Auditor) && may_grant(PlatformAdmin, PlatformAdmin));
         assert!(!may_grant(PlatformAdmin, Role::Scanner));
+    }
+
+    #[test]
+    fn who_ends_an_organization_may_end_its_posts_and_close_its_sites() {
+        for other in [P::PersonWrite, P::PostWrite, P::SiteWrite] {
+            assert_eq!(other.module(), P::OrganizationWrite.module());
+            assert!(P::OrganizationWrite.roles().iter().all(|role| other.roles().contains(role)), "{}", other.as_str());
+        }
     }
 }

@@ -69,6 +69,8 @@ ids! {
     JobId
     /// Long work in progress.
     OperationId
+    /// An event in the history of an organization.
+    OrganizationEventId
     /// A federation or a body beside it.
     OrganizationId
     /// A person of the address book.

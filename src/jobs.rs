@@ -2,6 +2,8 @@
 //! nodes share them (SKIP LOCKED, leases, retries with growing pauses, dead letters). The timetable runs each due instant once
 //! across nodes. No crate was found that does this on diesel-async; see docs/DEPENDENCIES.md.
 
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
@@ -42,11 +45,11 @@ type TickFn = for<'a> fn(&'a App, &'a mut AsyncPgConnection, DateTime<Utc>) -> B
 /// Every kind of job.
 const KINDS: &[(&str, JobFn)] = &[("reseal", |app, payload| Box::pin(system::reseal(app, payload)))];
 
-/// The timetable: name, when (domain time), what. `due` is the instant that fell due; the work shares the transaction that
-/// marks it run.
-const TIMETABLE: &[(&str, Every, TickFn)] = &[
-    ("purge", Every::Hour, |app, conn, _| Box::pin(system::purge(app, conn))),
-    ("post_expiries", Every::DayAt(6), |_, conn, due| Box::pin(organizations::announce_expiring_posts(conn, due))),
+/// The timetable: name, when (domain time), what becomes of missed instants, what. `due` is the instant that fell due; the work
+/// shares the transaction that marks it run.
+const TIMETABLE: &[(&str, Every, Missed, TickFn)] = &[
+    ("purge", Every::Hour, Missed::Once, |app, conn, _| Box::pin(system::purge(app, conn))),
+    ("post_expiries", Every::DayAt(6), Missed::Each, |_, conn, due| Box::pin(organizations::announce_expiring_posts(conn, due))),
 ];
 
 /// When periodic work falls due, in Asia/Shanghai.
@@ -58,7 +61,30 @@ enum Every {
     DayAt(u32),
 }
 
+/// What becomes of instants that fell due while nothing ran.
+#[derive(Debug, Clone, Copy)]
+enum Missed {
+    /// Each is run, in order: what it does depends on its day.
+    Each,
+    /// One run, at the last of them, makes up for all.
+    Once,
+}
+
 impl Every {
+    /// The instant to run now, when the last that was run is `last`; none: nothing is due.
+    fn due(self, missed: Missed, last: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut due = self.next(last);
+        if due > now {
+            return None;
+        }
+        while let (Missed::Once, next) = (missed, self.next(due))
+            && next <= now
+        {
+            due = next;
+        }
+        Some(due)
+    }
+
     /// The first due instant after `last`.
     fn next(self, last: DateTime<Utc>) -> DateTime<Utc> {
         let local = last.with_timezone(&shanghai());
@@ -117,14 +143,14 @@ const CLAIM: &str = "UPDATE jobs SET state = 'running', attempts = attempts + 1,
 /// Works until told to stop; the job at hand is finished first.
 pub async fn work(app: App, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
-        let worked = match run_timetable(&app).await {
-            Ok(()) => run_one(&app).await,
-            Err(fault) => Err(fault),
-        };
-        match worked {
-            Ok(true) => continue,
-            Ok(false) => {}
-            Err(fault) => log::warn!(cause = fault.as_str(); "the job worker could not work"),
+        // Neither holds the other up: jobs run while the timetable fails, and the other way round.
+        let timetable = run_timetable(&app, &stop).await;
+        let job = run_one(&app).await;
+        for fault in [timetable.err(), job.as_ref().err().cloned()].into_iter().flatten() {
+            log::warn!(cause = fault.as_str(); "the job worker could not work");
+        }
+        if job == Ok(true) {
+            continue;
         }
         tokio::select! {
             () = app.wake.0.notified() => {}
@@ -136,9 +162,10 @@ pub async fn work(app: App, mut stop: watch::Receiver<bool>) {
 
 /// Runs everything that is due, jobs and timetable, until nothing is left; `clock advance` and the tests call it.
 pub async fn run_due(app: &App) -> Result<(), String> {
-    run_timetable(app).await?;
+    let (_never_stopped, going_on) = watch::channel(false);
+    let timetable = run_timetable(app, &going_on).await;
     while run_one(app).await? {}
-    Ok(())
+    timetable
 }
 
 /// Claims and runs one job. False: there was none.
@@ -155,7 +182,9 @@ async fn run_one(app: &App) -> Result<bool, String> {
     drop(conn);
     let Some(job) = claimed else { return Ok(false) };
     let outcome = match KINDS.iter().find(|(kind, _)| *kind == job.kind) {
-        Some((_, run)) => with_lease(app, job.id, run(app, job.payload)).await,
+        // Its lease ran out at the last attempt: it takes its workers down with it.
+        Some(_) if job.attempts > job.max_attempts => Err("no attempt came to an end".to_owned()),
+        Some((_, run)) => with_lease(app, job.id, job.attempts, unpanicked(run(app, job.payload))).await,
         None => Err(format!("no job of kind {}", job.kind)),
     };
     app.metrics.job(&job.kind, if outcome.is_ok() { "done" } else { "failed" });
@@ -163,23 +192,38 @@ async fn run_one(app: &App) -> Result<bool, String> {
     Ok(true)
 }
 
+/// A panic is a failure like any other: the worker goes on.
+async fn unpanicked(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err("it panicked".to_owned()))
+}
+
+/// The job while this attempt holds it: a later attempt belongs to another worker.
+#[diesel::dsl::auto_type]
+fn held(id: Uuid, attempts: i32) -> _ {
+    let running: &'static str = "running";
+    jobs::table.filter(jobs::id.eq(id)).filter(jobs::state.eq(running)).filter(jobs::attempts.eq(attempts))
+}
+
 /// Runs a job, extending its lease as long as it takes.
-async fn with_lease(app: &App, id: Uuid, work: BoxFuture<'_, Result<(), String>>) -> Result<(), String> {
+async fn with_lease(app: &App, id: Uuid, attempts: i32, work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     let extend = async {
         loop {
             tokio::time::sleep(Duration::from_secs(20)).await;
             if let Ok(mut conn) = app.db.transaction_connection().await {
                 let until = app.clock.wall() + LEASE;
-                let extended = diesel::update(jobs::table.find(id)).set(jobs::leased_until.eq(until)).execute(&mut *conn).await;
-                if let Err(fault) = extended {
-                    log::warn!(job = id.to_string().as_str(), cause = fault.to_string().as_str(); "a lease could not be extended");
+                match diesel::update(held(id, attempts)).set(jobs::leased_until.eq(until)).execute(&mut *conn).await {
+                    Ok(0) => return,
+                    Ok(_) => {}
+                    Err(fault) => {
+                        log::warn!(job = id.to_string().as_str(), cause = fault.to_string().as_str(); "a lease could not be extended");
+                    }
                 }
             }
         }
     };
     tokio::select! {
         outcome = work => outcome,
-        () = extend => unreachable!("the lease is extended for ever"),
+        () = extend => Err("another worker has taken it over".to_owned()),
     }
 }
 
@@ -192,7 +236,7 @@ async fn settle(
 ) -> Result<(), crate::http::ApiError> {
     let mut conn = app.db.transaction_connection().await?;
     let now = app.clock.wall();
-    let job = diesel::update(jobs::table.find(id));
+    let job = diesel::update(held(id, attempts));
     match outcome {
         Ok(()) => job.set((jobs::state.eq("done"), jobs::finished_at.eq(now))).execute(&mut *conn).await?,
         Err(fault) => {
@@ -212,31 +256,41 @@ async fn settle(
     Ok(())
 }
 
-/// Runs every instant of the timetable that has fallen due since the last run, in order.
-async fn run_timetable(app: &App) -> Result<(), String> {
-    let now = app.clock.now();
+/// Runs every instant of the timetable that has fallen due since the last run, in order, until it is told to stop. What fails
+/// is tried again the next time and does not hold up the rest.
+async fn run_timetable(app: &App, stop: &watch::Receiver<bool>) -> Result<(), String> {
     let mut conn = app.db.transaction_connection().await.map_err(|fault| fault.to_string())?;
-    for (name, every, run) in TIMETABLE {
-        let fresh = (timetable_runs::name.eq(*name), timetable_runs::last_due_at.eq(now));
-        diesel::insert_into(timetable_runs::table)
-            .values(fresh)
-            .on_conflict_do_nothing()
-            .execute(&mut *conn)
-            .await
-            .map_err(|fault| fault.to_string())?;
-        loop {
-            let last: DateTime<Utc> = timetable_runs::table
-                .find(*name)
-                .select(timetable_runs::last_due_at)
-                .first(&mut *conn)
-                .await
-                .map_err(|fault| fault.to_string())?;
-            let due = every.next(last);
-            if due > now {
-                break;
-            }
-            run_instant(app, &mut conn, name, last, due, *run).await?;
+    let mut faults = Vec::new();
+    for (name, every, missed, run) in TIMETABLE {
+        let due = |last, now| every.due(*missed, last, now);
+        if let Err(fault) = catch_up(app, &mut conn, name, due, *run, stop).await {
+            faults.push(format!("{name}: {fault}"));
         }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+}
+
+/// Runs what is due of one row of the timetable.
+async fn catch_up(
+    app: &App,
+    conn: &mut AsyncPgConnection,
+    name: &'static str,
+    due: impl Fn(DateTime<Utc>, DateTime<Utc>) -> Option<DateTime<Utc>>,
+    run: TickFn,
+    stop: &watch::Receiver<bool>,
+) -> QueryResult<()> {
+    let now = app.clock.now();
+    let fresh = (timetable_runs::name.eq(name), timetable_runs::last_due_at.eq(now));
+    diesel::insert_into(timetable_runs::table).values(fresh).on_conflict_do_nothing().execute(conn).await?;
+    if app.demo {
+        // A demo's clock may have been set back since the last start: what lies ahead of it has not been run.
+        let ahead = timetable_runs::table.find(name).filter(timetable_runs::last_due_at.gt(now));
+        diesel::update(ahead).set(timetable_runs::last_due_at.eq(now)).execute(conn).await?;
+    }
+    while !*stop.borrow() {
+        let last = timetable_runs::table.find(name).select(timetable_runs::last_due_at).first(conn).await?;
+        let Some(due) = due(last, now) else { break };
+        run_instant(app, conn, name, last, due, run).await?;
     }
     Ok(())
 }
@@ -249,19 +303,18 @@ async fn run_instant(
     last: DateTime<Utc>,
     due: DateTime<Utc>,
     run: TickFn,
-) -> Result<(), String> {
+) -> QueryResult<()> {
     conn.transaction(async |conn| {
         let mine = diesel::update(timetable_runs::table.find(name).filter(timetable_runs::last_due_at.eq(last)))
             .set(timetable_runs::last_due_at.eq(due))
             .execute(conn)
             .await?;
         if mine == 1 {
-            run(app, conn, due).await.map_err(|fault| diesel::result::Error::QueryBuilderError(fault.into()))?;
+            unpanicked(run(app, conn, due)).await.map_err(|fault| diesel::result::Error::QueryBuilderError(fault.into()))?;
         }
-        Ok::<_, diesel::result::Error>(())
+        Ok(())
     })
     .await
-    .map_err(|fault| format!("{name}: {fault}"))
 }
 
 #[cfg(test)]
@@ -274,5 +327,22 @@ mod tests {
         assert_eq!(Every::DayAt(6).next(at("2019-04-10T21:59:59Z")), at("2019-04-10T22:00:00Z"));
         assert_eq!(Every::DayAt(6).next(at("2019-04-10T22:00:00Z")), at("2019-04-11T22:00:00Z"));
         assert_eq!(Every::Hour.next(at("2019-04-10T22:00:00Z")), at("2019-04-10T23:00:00Z"));
+    }
+
+    #[test]
+    fn missed_instants_are_run_one_by_one_or_made_up_for_by_the_last() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let (last, now) = (at("2019-04-10T22:00:00Z"), at("2026-11-24T06:30:00Z"));
+        assert_eq!(Every::Hour.due(Missed::Each, last, now), Some(at("2019-04-10T23:00:00Z")));
+        assert_eq!(Every::Hour.due(Missed::Once, last, now), Some(at("2026-11-24T06:00:00Z")));
+        for missed in [Missed::Each, Missed::Once] {
+            assert_eq!(Every::Hour.due(missed, at("2026-11-24T06:00:00Z"), now), None);
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_panic_is_a_failure_and_not_the_end_of_the_worker() {
+        assert_eq!(unpanicked(async { panic!("at the disco") }).await, Err("it panicked".to_owned()));
+        assert_eq!(unpanicked(async { Ok(()) }).await, Ok(()));
     }
 }

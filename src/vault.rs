@@ -158,6 +158,13 @@ impl Vault {
         self.reload(conn).await
     }
 
+    /// Whether every current data key is known here: another node may have rotated them while this one could not hear of it.
+    pub async fn is_up_to_date(&self, conn: &mut AsyncPgConnection) -> QueryResult<bool> {
+        let known: Vec<Uuid> = self.keys().by_id.keys().copied().collect();
+        let unknown = data_keys::table.filter(data_keys::is_current).filter(data_keys::id.ne_all(known));
+        diesel::select(diesel::dsl::not(diesel::dsl::exists(unknown))).get_result(conn).await
+    }
+
     fn unwrap(&self, row: &DataKeyRow) -> Result<[u8; 32], VaultError> {
         let (_, master) = self
             .master

@@ -20,6 +20,9 @@ extern "SQL" {
     fn pg_notify(channel: Text, payload: Text) -> diesel::sql_types::Integer;
 }
 
+/// Payload that tells of keys.
+const KEYS: &str = "keys";
+
 /// Tells the other nodes, when the transaction commits, that an account or its sessions or grants changed.
 pub async fn announce(conn: &mut AsyncPgConnection, account: Uuid) -> diesel::QueryResult<()> {
     notify(conn, &account.to_string()).await
@@ -27,7 +30,7 @@ pub async fn announce(conn: &mut AsyncPgConnection, account: Uuid) -> diesel::Qu
 
 /// Tells the other nodes that keys were rotated.
 pub async fn announce_keys(conn: &mut AsyncPgConnection) -> diesel::QueryResult<()> {
-    notify(conn, "keys").await
+    notify(conn, KEYS).await
 }
 
 async fn notify(conn: &mut AsyncPgConnection, payload: &str) -> diesel::QueryResult<()> {
@@ -63,6 +66,8 @@ async fn listen_once(app: &App) -> Result<(), String> {
             done = &mut listen, if !listening => {
                 done.map_err(|fault| fault.to_string())?;
                 listening = true;
+                // What was rotated while nobody listened is read now.
+                hear(app, KEYS).await?;
                 app.tokens.trust(true);
             }
             message = messages.next() => match message {

@@ -120,13 +120,18 @@ pub async fn find_caller(
         .await
         .optional()?;
     let Some((session, account)) = found else { return Ok(None) };
-    let roles = grants_of(conn, account.id).await?.iter().map(GrantRow::held).collect();
+    let roles = grants_of(conn, &[account.id]).await?.iter().map(GrantRow::held).collect();
     Ok(Some((session, account, roles)))
 }
 
-/// All grants of an account.
-pub async fn grants_of(mut conn: &AsyncPgConnection, account: AccountId) -> QueryResult<Vec<GrantRow>> {
-    grants::table.filter(grants::account_id.eq(account)).order(grants::id).select(GrantRow::as_select()).load(&mut conn).await
+/// All grants of some accounts.
+pub async fn grants_of(mut conn: &AsyncPgConnection, accounts: &[AccountId]) -> QueryResult<Vec<GrantRow>> {
+    grants::table
+        .filter(grants::account_id.eq_any(accounts))
+        .order(grants::id)
+        .select(GrantRow::as_select())
+        .load(&mut conn)
+        .await
 }
 
 /// One page of the grants of an account.
@@ -404,6 +409,42 @@ pub async fn use_refresh(conn: &mut AsyncPgConnection, hash: &[u8], session: Ses
     Ok(())
 }
 
+/// The accounts that an organization keeps, locked until the transaction ends.
+pub async fn lock_kept(conn: &mut AsyncPgConnection, organization: OrganizationId) -> QueryResult<Vec<AccountRow>> {
+    accounts::table
+        .filter(accounts::organization_id.eq(organization))
+        .order(accounts::id)
+        .select(AccountRow::as_select())
+        .for_update()
+        .load(conn)
+        .await
+}
+
+/// The grants at an organization that hold on a day or will, locked until the transaction ends.
+pub async fn lock_grants_at(
+    conn: &mut AsyncPgConnection,
+    organization: OrganizationId,
+    today: NaiveDate,
+) -> QueryResult<Vec<GrantRow>> {
+    grants::table
+        .filter(grants::organization_id.eq(organization))
+        .filter(grants::to_on.is_null().or(grants::to_on.ge(today).assume_not_null()))
+        .order(grants::id)
+        .select(GrantRow::as_select())
+        .for_update()
+        .load(conn)
+        .await
+}
+
+/// A grant holds at another organization from now on.
+pub async fn move_grant(conn: &mut AsyncPgConnection, id: GrantId, to: OrganizationId) -> QueryResult<GrantRow> {
+    diesel::update(grants::table.find(id))
+        .set(grants::organization_id.eq(to))
+        .returning(GrantRow::as_returning())
+        .get_result(conn)
+        .await
+}
+
 /// Writes an account.
 pub async fn insert(conn: &mut AsyncPgConnection, account: &NewAccountRow<'_>) -> QueryResult<AccountRow> {
     diesel::insert_into(accounts::table).values(account).returning(AccountRow::as_returning()).get_result(conn).await
@@ -446,6 +487,12 @@ pub async fn active_organization_in(mut conn: &AsyncPgConnection, scope: &Scope,
         .filter(organizations::status.eq("active"))
         .filter(organizations::id.eq_any(below(scope.places())));
     diesel::select(diesel::dsl::exists(inside)).get_result(&mut conn).await
+}
+
+/// Whether an organization is the top of the tree.
+pub async fn is_top(mut conn: &AsyncPgConnection, id: OrganizationId) -> QueryResult<bool> {
+    let top = organizations::table.filter(organizations::id.eq(id)).filter(organizations::parent_id.is_null());
+    diesel::select(diesel::dsl::exists(top)).get_result(&mut conn).await
 }
 
 /// Writes a grant.

@@ -119,6 +119,9 @@ impl Address {
         let mut config: tokio_postgres::Config = self.url.parse()?;
         config.application_name("half-sky");
         config.connect_timeout(Duration::from_secs(5));
+        // A link that is lost silently is noticed within a minute, also by the connection that only listens.
+        config.keepalives_idle(Duration::from_secs(20)).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
+        config.tcp_user_timeout(Duration::from_secs(60));
         let limits = match role {
             Role::Named => return Ok(config),
             Role::Reads => {

@@ -183,10 +183,35 @@ diesel::table! {
 }
 
 diesel::table! {
+    organization_events (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        kind -> Text,
+        occurred_on -> Date,
+        from_id -> Nullable<Uuid>,
+        to_id -> Nullable<Uuid>,
+        changes -> Jsonb,
+        reason -> Nullable<Text>,
+        actor_id -> Nullable<Uuid>,
+        recorded_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     organization_liaisons (organization_id, account_id) {
         organization_id -> Uuid,
         account_id -> Uuid,
         modules -> Array<Text>,
+    }
+}
+
+diesel::table! {
+    organization_past_statuses (organization_id, to_on) {
+        organization_id -> Uuid,
+        from_on -> Nullable<Date>,
+        to_on -> Date,
+        status -> Text,
+        successor_id -> Nullable<Uuid>,
     }
 }
 
@@ -338,6 +363,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    site_past_owners (site_id, to_on) {
+        site_id -> Uuid,
+        to_on -> Date,
+        owner_organization_id -> Uuid,
+    }
+}
+
+diesel::table! {
     sites (id) {
         id -> Uuid,
         owner_organization_id -> Uuid,
@@ -444,7 +477,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     jobs,
     markers,
     operations,
+    organization_events,
     organization_liaisons,
+    organization_past_statuses,
     organization_tree,
     organizations,
     people,
@@ -455,6 +490,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     sign_in_attempts,
     signing_keys,
+    site_past_owners,
     sites,
     task_organizations,
     tasks,

@@ -1,6 +1,6 @@
 //! Scope in SQL: a place covers its subtree of today's tree. Every query on scoped data passes here.
 
-use diesel::dsl::{Eq, Filter, IntoBoxed, Select, exists};
+use diesel::dsl::{IntoBoxed, Select, exists};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -23,11 +23,17 @@ pub fn below<'a>(places: &[OrganizationId]) -> Below<'a> {
 }
 
 /// Whether an organization lies in a scope, as part of a statement, which looks once.
-pub fn lies_in<'a>(
-    scope: &Scope,
-    place: OrganizationId,
-) -> exists<Filter<Below<'a>, Eq<organization_tree::descendant_id, OrganizationId>>> {
-    exists(below(scope.places()).filter(organization_tree::descendant_id.eq(place)))
+#[diesel::dsl::auto_type(no_type_alias)]
+pub fn lies_in<'a>(scope: &'a Scope, place: OrganizationId) -> _ {
+    let found: Below<'a> = below(scope.places());
+    exists(found.filter(organization_tree::descendant_id.eq(place)))
+}
+
+/// Whether an organization lies in a scope together with its parent.
+#[diesel::dsl::auto_type(no_type_alias)]
+pub fn lies_below<'a>(scope: &'a Scope, place: OrganizationId) -> _ {
+    let found: Below<'a> = below(scope.places());
+    exists(found.filter(organization_tree::descendant_id.eq(place)).filter(organization_tree::depth.gt(0i16)))
 }
 
 /// Whether an organization lies in a scope.

@@ -1,7 +1,10 @@
 //! One account per staff role, and officers of a county, a township and a village.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::future::try_join_all;
 
 use super::{Fault, Place, SignIn, federations, fixed_id, organization_of};
 use crate::access::{Module, Role};
@@ -73,8 +76,10 @@ pub async fn load(app: &App, conn: &mut AsyncPgConnection) -> Result<(), Fault> 
     Ok(())
 }
 
-/// The sign-ins: those that are known, and new passwords for accounts whose password nobody knows.
+/// The sign-ins: those that are known and still fit, and new passwords for the others, so that what is printed works. The file
+/// they are kept in may be older than the database, or that of another one.
 pub async fn sign_ins(app: &App, conn: &mut AsyncPgConnection, known: Vec<SignIn>) -> Result<Vec<SignIn>, String> {
+    let known = fitting(app, conn, known).await?;
     let mut sign_ins = Vec::new();
     for (number, username, _, role, division) in ACCOUNTS {
         if *username == DISABLED {
@@ -100,6 +105,22 @@ pub async fn sign_ins(app: &App, conn: &mut AsyncPgConnection, known: Vec<SignIn
         sign_ins.push(SignIn { username: (*username).to_owned(), password, role: role.to_string(), organization });
     }
     Ok(sign_ins)
+}
+
+/// Those of the sign-ins whose passwords are right.
+async fn fitting(app: &App, conn: &mut AsyncPgConnection, known: Vec<SignIn>) -> Result<Vec<SignIn>, String> {
+    let names = known.iter().map(|known| known.username.as_str());
+    let hashes: HashMap<String, String> = accounts::table
+        .filter(accounts::username.eq_any(names))
+        .select((accounts::username, accounts::password_hash))
+        .load(conn)
+        .await
+        .map_err(|fault| fault.to_string())?
+        .into_iter()
+        .collect();
+    let checks = known.iter().map(|known| app.passwords.verify(&known.password, hashes.get(&known.username).map(String::as_str)));
+    let right = try_join_all(checks).await.map_err(|fault| fault.to_string())?;
+    Ok(known.into_iter().zip(right).filter(|(_, right)| *right).map(|(known, _)| known).collect())
 }
 
 async fn name_of(conn: &mut AsyncPgConnection, id: OrganizationId) -> Result<String, String> {

@@ -8,7 +8,7 @@ use super::{fixed_id, organization_of};
 use crate::db::schema::divisions;
 use crate::ids::OrganizationId;
 use crate::organizations::seed::{self, Organization};
-use crate::organizations::{OrganizationKind, OrganizationLevel};
+use crate::organizations::{OrganizationKind, OrganizationLevel, OrganizationStatus};
 use crate::reference::DivisionLevel;
 use diesel::prelude::*;
 
@@ -38,6 +38,9 @@ const BODIES: &[(&str, OrganizationKind, &str, &str)] = &[
     ("14", OrganizationKind::MemberAssociation, "市巾帼志愿者协会", "市妇联"),
     ("15", OrganizationKind::WomenChildrenWorkingCommitteeOffice, "市政府妇儿工委办", "市人民政府"),
 ];
+
+/// A body that was dissolved in March, so that it can be reactivated: number of the fixed id, name, host.
+const DISSOLVED: (&str, &str, &str) = ("21", "步行街商圈妇联", "步行街商会");
 
 /// Day on which the demo tree begins.
 pub fn founded() -> NaiveDate {
@@ -78,6 +81,15 @@ pub async fn load(conn: &mut AsyncPgConnection, now: DateTime<Utc>) -> QueryResu
         all.push(township);
     }
     all.extend(at(DivisionLevel::Village).map(|row| of_division(row, row.3.as_deref().map(organization_of), now)));
+    let (number, name, host) = DISSOLVED;
+    let kind = OrganizationKind::NewFieldFederation;
+    let body = organization(other(number), kind, name, OrganizationLevel::Township, Some(organization_of("430602")), now);
+    all.push(Organization {
+        host_name: Some(host.to_owned()),
+        status: OrganizationStatus::Dissolved,
+        status_changed_on: NaiveDate::from_ymd_opt(2019, 3, 1),
+        ..body
+    });
     seed::organizations(conn, &all, founded()).await?;
     Ok(())
 }

@@ -139,7 +139,7 @@ impl Call {
             return Err(ApiError::invalid(self.faults.clone()));
         }
         serde_path_to_error::deserialize(&self.json).map_err(|fault| {
-            let pointer: String = fault.path().iter().map(pointer_step).collect();
+            let pointer = pointer_of(fault.path());
             let text = fault.inner().to_string();
             ApiError::from(Code::InvalidBody).at(FieldError::at(pointer, "invalid", format!("无法读取：{text}"), text))
         })
@@ -156,11 +156,13 @@ impl Call {
     }
 }
 
-fn pointer_step(segment: &serde_path_to_error::Segment) -> String {
-    match segment {
+/// An RFC 6901 pointer.
+pub fn pointer_of(path: &serde_path_to_error::Path) -> String {
+    let step = |segment: &serde_path_to_error::Segment| match segment {
         serde_path_to_error::Segment::Seq { index } => format!("/{index}"),
-        other => format!("/{other}"),
-    }
+        other => format!("/{}", other.to_string().replace('~', "~0").replace('/', "~1")),
+    };
+    path.iter().map(step).collect()
 }
 
 impl FromRequest for Call {

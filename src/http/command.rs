@@ -105,6 +105,7 @@ pub struct Tx {
     places: Vec<OrganizationId>,
     asked: bool,
     recorded: bool,
+    rehearsal: bool,
     after_commit: Vec<AfterCommit>,
 }
 
@@ -137,11 +138,12 @@ impl Command {
 
     async fn execute(self, work: impl AsyncFnOnce(&mut Tx) -> ApiResult<Reply>) -> ApiResult<Reply> {
         let conn = self.call.app.db.transaction_connection().await?;
-        let mut tx = Tx { call: self.call, conn, places: vec![], asked: false, recorded: false, after_commit: vec![] };
+        let rehearsal = self.call.app.rehearsal;
+        let mut tx = Tx { call: self.call, conn, places: vec![], asked: false, recorded: false, rehearsal, after_commit: vec![] };
         AnsiTransactionManager::begin_transaction(&mut *tx.conn).await?;
         let worked = AssertUnwindSafe(tx.answer(work)).catch_unwind().await;
         match worked {
-            Ok(Ok(reply)) if !tx.call.app.rehearsal => {
+            Ok(Ok(reply)) if !tx.rehearsal => {
                 AnsiTransactionManager::commit_transaction(&mut *tx.conn).await?;
                 for work in std::mem::take(&mut tx.after_commit) {
                     work(&tx.call.app);
@@ -299,6 +301,12 @@ impl Tx {
         worked
     }
 
+    /// Everything is done and nothing of it stays: the answer of a preview is that of the command itself, and its key stays free
+    /// for the command.
+    pub fn rehearse(&mut self) {
+        self.rehearsal = true;
+    }
+
     /// Checks the version of one item of a batch.
     pub fn check_item_version(&self, given: i32, version: i32) -> ApiResult<()> {
         if given == version { Ok(()) } else { Err(ApiError::from(Code::VersionConflict).with("current_version", version.into())) }
@@ -353,7 +361,8 @@ impl Tx {
         }
         let body = self.call.app.vault.open(REPLY_PLACE, &stored.body)?;
         let status = StatusCode::from_u16(stored.status as u16).map_err(ApiError::internal)?;
-        Ok(Some(Reply { status, body, etag: stored.etag, location: stored.location, secret: false, replayed: true }))
+        // What was stored may hold an initial password: a replay is kept nowhere, whatever it holds.
+        Ok(Some(Reply { status, body, etag: stored.etag, location: stored.location, secret: true, replayed: true }))
     }
 
     async fn store(&mut self, key: String, fingerprint: Vec<u8>, reply: &Reply) -> ApiResult<()> {

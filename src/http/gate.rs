@@ -17,7 +17,8 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::call::{Call, Passed};
+use super::address::client_address;
+use super::call::{Call, Passed, pointer_of};
 use super::document::{Operation, Route, document};
 use super::json::Strict;
 use super::problem::{ApiError, ApiResult, Code, FieldError, Language, Place};
@@ -59,6 +60,8 @@ struct Asked {
     path: String,
     origin: Option<String>,
     if_none_match: Option<String>,
+    /// It brings a token: what it gets may be hers alone, also from public operations.
+    with_token: bool,
     started: Instant,
 }
 
@@ -77,11 +80,16 @@ pub async fn pass(
         request.head_mut().method = Method::GET;
     }
     if asked.path.starts_with("/swagger-ui") || asked.path.starts_with("/api-docs/") {
-        let response = next.call(request).await.map(ServiceResponse::map_into_boxed_body);
-        return Ok(match response {
-            Ok(response) => finish(response, &asked, None, None),
-            Err(error) => return Err(error),
-        });
+        let response = next.call(request).await?.map_into_boxed_body();
+        let response = match response.status() {
+            StatusCode::METHOD_NOT_ALLOWED => {
+                let error = ApiError::from(Code::MethodNotAllowed).with_header(header::ALLOW, "GET, HEAD");
+                response.into_response(asked.problem(&error))
+            }
+            status if status.is_client_error() => response.into_response(asked.problem(&Code::NotFound.into())),
+            _ => response,
+        };
+        return Ok(finish(response, &asked, None, None));
     }
     let mut allowance = None;
     let (operation, admitted) = admit(&mut request, &asked, &mut allowance).await;
@@ -209,14 +217,14 @@ async fn admit_route(
         Route::Unknown => return Err(Code::NotFound.into()),
     };
     if operation.need != Need::Public && caller.is_none() {
-        return Err(ApiError::from(Code::Unauthenticated).with_header(header::WWW_AUTHENTICATE, "Bearer"));
+        return Err(Code::Unauthenticated.into());
     }
     // 429
-    let address = client_address(request, app);
+    let address = client_address(request, &app.config.trusted_proxies);
     let (policy, who) = match &caller {
         Some(caller) if operation.policy == "principal" => ("principal", Counted::Account(caller.account_id.0)),
-        _ if operation.policy == "principal" => ("address", Counted::Address(address)),
-        _ => (operation.policy, Counted::Address(address)),
+        _ if operation.policy == "principal" => ("address", Counted::address(address)),
+        _ => (operation.policy, Counted::address(address)),
     };
     *allowance = Some(app.limits.count(policy, &who)?);
     // 406, 415, 413
@@ -279,22 +287,11 @@ fn bearer(headers: &HeaderMap) -> ApiResult<Option<&str>> {
     Ok(Some(token.trim()))
 }
 
-/// The address a request came from; forwarded ones only from proxies that are trusted.
-fn client_address(request: &ServiceRequest, app: &App) -> Option<std::net::IpAddr> {
-    let peer = request.peer_addr()?.ip();
-    let trusted = |ip: &std::net::IpAddr| app.config.trusted_proxies.iter().any(|net| net.contains(ip));
-    if !trusted(&peer) {
-        return Some(peer);
-    }
-    let forwarded = request.headers().get(header::X_FORWARDED_FOR).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    forwarded.rsplit(',').filter_map(|part| part.trim().parse().ok()).find(|ip| !trusted(ip)).or(Some(peer))
-}
-
 fn check_media(headers: &HeaderMap, operation: &Operation) -> ApiResult<()> {
     if let Some(accept) = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()) {
         let acceptable = accept.split(',').any(|part| {
-            let media = part.split(';').next().unwrap_or_default().trim();
-            matches!(media, "" | "*/*" | "application/*" | "application/json" | "application/problem+json")
+            let media = part.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            matches!(media.as_str(), "" | "*/*" | "application/*" | "application/json" | "application/problem+json")
         });
         if !acceptable {
             return Err(Code::NotAcceptable.into());
@@ -303,7 +300,8 @@ fn check_media(headers: &HeaderMap, operation: &Operation) -> ApiResult<()> {
     if operation.takes_body {
         let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (media, parameters) = media.split_once(';').unwrap_or((media, ""));
-        let utf8 = parameters.trim().is_empty() || parameters.trim().eq_ignore_ascii_case("charset=utf-8");
+        let parameters = parameters.trim().replace('"', "");
+        let utf8 = parameters.is_empty() || parameters.eq_ignore_ascii_case("charset=utf-8");
         if !media.trim().eq_ignore_ascii_case("application/json") || !utf8 {
             return Err(ApiError::from(Code::UnsupportedMediaType)
                 .with_header(HeaderName::from_static("accept-post"), "application/json"));
@@ -335,17 +333,19 @@ async fn read_body(request: &mut ServiceRequest, limit: usize) -> ApiResult<Byte
 
 /// Reads a body and checks its syntax, depth and shape; the broken rules are returned, to be told at their own moment.
 fn check_body(operation: &Operation, body: &[u8]) -> ApiResult<(Value, Vec<FieldError>)> {
-    let refused = |code: Code, rule: &'static str, text: String| {
-        ApiError::from(code).at(FieldError::at("", rule, format!("不是有效的 JSON：{text}"), text))
+    let refused = |code: Code, pointer: String, rule: &'static str, text: String| {
+        ApiError::from(code).at(FieldError::at(pointer, rule, format!("不是有效的 JSON：{text}"), text))
     };
     if depth(body) > MAX_DEPTH {
-        return Err(refused(Code::MalformedJson, "malformed_json", format!("nested deeper than {MAX_DEPTH}")));
+        let text = format!("nested deeper than {MAX_DEPTH}");
+        return Err(refused(Code::MalformedJson, String::new(), "malformed_json", text));
     }
-    let Strict(json) = serde_json::from_slice(body).map_err(|fault| {
-        let (code, rule) =
-            if fault.is_data() { (Code::InvalidBody, "repeated_name") } else { (Code::MalformedJson, "malformed_json") };
-        refused(code, rule, fault.to_string())
+    let mut reading = serde_json::Deserializer::from_slice(body);
+    let Strict(json) = serde_path_to_error::deserialize(&mut reading).map_err(|fault| match fault.inner().is_data() {
+        true => refused(Code::InvalidBody, pointer_of(fault.path()), "repeated_name", fault.inner().to_string()),
+        false => refused(Code::MalformedJson, String::new(), "malformed_json", fault.inner().to_string()),
     })?;
+    reading.end().map_err(|fault| refused(Code::MalformedJson, String::new(), "malformed_json", fault.to_string()))?;
     let mut faults = document().check_body(operation, &json)?;
     find_nul(&json, "", &mut faults);
     Ok((json, faults))
@@ -420,6 +420,7 @@ impl Asked {
             path: request.path().to_owned(),
             origin: header(&header::ORIGIN).map(str::to_owned),
             if_none_match: header(&header::IF_NONE_MATCH).map(str::to_owned),
+            with_token: request.headers().contains_key(header::AUTHORIZATION),
             started: Instant::now(),
         }
     }
@@ -483,7 +484,7 @@ fn dress(
     operation: Option<&'static Operation>,
     allowance: Option<Allowance>,
 ) {
-    let signed_in = operation.is_some_and(|operation| operation.need != Need::Public);
+    let private = asked.with_token || operation.is_some_and(|operation| operation.need != Need::Public);
     let mut set = |name: HeaderName, value: HeaderValue| {
         if !headers.contains_key(&name) {
             headers.insert(name, value);
@@ -495,8 +496,11 @@ fn dress(
         set(HeaderName::from_static("traceparent"), text(parent));
     }
     set(header::CONTENT_LANGUAGE, HeaderValue::from_static(asked.language.tag()));
+    if status == StatusCode::UNAUTHORIZED {
+        set(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     SECURITY_HEADERS.into_iter().for_each(|(name, value)| set(name, value));
-    set(header::CACHE_CONTROL, HeaderValue::from_static(if signed_in { "private, no-cache" } else { "no-cache" }));
+    set(header::CACHE_CONTROL, HeaderValue::from_static(if private { "private, no-cache" } else { "no-cache" }));
     if let Some(origin) = asked.allowed_origin() {
         set(header::ACCESS_CONTROL_ALLOW_ORIGIN, text(origin));
         set(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
@@ -520,5 +524,5 @@ fn is_fresh(response: &ServiceResponse<BoxBody>, asked: &Asked) -> bool {
     let read = asked.method == Method::GET || asked.method == Method::HEAD;
     let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
     read && response.status() == StatusCode::OK
-        && etag.is_some_and(|etag| wanted.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag))
+        && etag.is_some_and(|etag| wanted.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag))
 }

@@ -28,7 +28,7 @@ pub struct ReadinessView {
     pub database: bool,
     /// Every migration of this program has run.
     pub migrations: bool,
-    /// Data keys and signing keys are loaded.
+    /// The keys that are current are known here.
     pub keys: bool,
     /// The working calendar reaches two months ahead; without it due dates in working days would be wrong. Warns only.
     pub calendar: bool,
@@ -55,12 +55,13 @@ pub async fn get_liveness() -> HttpResponse {
 )]
 #[get("/health/ready")]
 pub async fn get_readiness(call: Call) -> HttpResponse {
-    let mut view = ReadinessView { ready: false, database: false, migrations: false, keys: true, calendar: false };
+    let mut view = ReadinessView { ready: false, database: false, migrations: false, keys: false, calendar: false };
     if let Ok(mut conn) = call.app.db.transaction_connection().await {
         let last: QueryResult<Option<NaiveDate>> =
             working_calendar::table.select(diesel::dsl::max(working_calendar::day)).first(&mut *conn).await;
         view.database = true;
         view.migrations = migrate::pending(&mut conn).await == Ok(0);
+        view.keys = call.app.vault.is_up_to_date(&mut conn).await == Ok(true);
         let horizon = call.today() + chrono::TimeDelta::days(60);
         view.calendar = last.ok().flatten().is_some_and(|last| last.year() >= horizon.year());
     }

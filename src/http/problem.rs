@@ -194,6 +194,19 @@ impl FieldError {
         Self::at(pointer, "unknown_reference", "引用的对象不存在或不在您的范围内", "does not exist, or is outside your scope")
     }
 
+    /// The same fault in a part of the body.
+    pub fn below(self, prefix: &str) -> Self {
+        match self.place {
+            Place::Pointer(pointer) => Self { place: Place::Pointer(format!("{prefix}{pointer}")), ..self },
+            _ => self,
+        }
+    }
+
+    /// The same fault with the figures or the object of the rule.
+    pub fn with_params(self, params: Value) -> Self {
+        Self { params, ..self }
+    }
+
     fn to_json(&self, language: Language) -> Value {
         let (key, place) = match &self.place {
             Place::Pointer(pointer) => ("pointer", pointer),
@@ -247,6 +260,12 @@ impl ApiError {
     /// Adds one fault.
     pub fn at(mut self, error: FieldError) -> Self {
         self.0.errors.push(error);
+        self
+    }
+
+    /// Its faults are those of a part of the body.
+    pub fn below(mut self, prefix: &str) -> Self {
+        self.0.errors = std::mem::take(&mut self.0.errors).into_iter().map(|fault| fault.below(prefix)).collect();
         self
     }
 
@@ -343,16 +362,14 @@ impl From<DieselError> for ApiError {
             DieselError::DatabaseError(kind, information) => {
                 let cause = format!("{kind:?}: {} ({})", information.message(), information.constraint_name().unwrap_or("-"));
                 match kind {
-                    DatabaseErrorKind::UniqueViolation => {
-                        Self::from(Code::Duplicate).caused_by(cause).with("constraint", json!(information.constraint_name()))
-                    }
-                    DatabaseErrorKind::ExclusionViolation => {
-                        Self::from(Code::Conflict).caused_by(cause).with("constraint", json!(information.constraint_name()))
-                    }
+                    DatabaseErrorKind::UniqueViolation => Self::from(Code::Duplicate).caused_by(cause),
+                    DatabaseErrorKind::ExclusionViolation => Self::from(Code::Conflict).caused_by(cause),
                     DatabaseErrorKind::SerializationFailure | DatabaseErrorKind::ClosedConnection => {
                         Self::from(Code::Overloaded).caused_by(cause)
                     }
-                    DatabaseErrorKind::Unknown if information.message().contains("timeout") => {
+                    DatabaseErrorKind::Unknown
+                        if ["timeout", "deadlock"].iter().any(|why| information.message().contains(why)) =>
+                    {
                         Self::from(Code::Overloaded).caused_by(cause)
                     }
                     _ => Self::internal(cause),

@@ -12,6 +12,7 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use uuid::Uuid;
 
+use super::address::household;
 use super::problem::{ApiError, Code};
 use crate::config::Rate;
 
@@ -27,6 +28,13 @@ pub enum Counted {
     Account(Uuid),
     /// Callers without a token, by address.
     Address(Option<IpAddr>),
+}
+
+impl Counted {
+    /// Callers without a token, from an address.
+    pub fn address(address: Option<IpAddr>) -> Self {
+        Self::Address(address.map(household))
+    }
 }
 
 type Limiter = RateLimiter<Counted, DashMapStateStore<Counted>, DefaultClock, StateInformationMiddleware>;

@@ -33,6 +33,13 @@ impl Reply {
         Self::new(StatusCode::OK, view)
     }
 
+    /// 200 with one object that has no version: its ETag is the hash alone.
+    pub fn unversioned(view: &impl Serialize) -> ApiResult<Self> {
+        let reply = Self::plain(view)?;
+        let etag = format!("\"{}\"", hash_of(&reply.body));
+        Ok(Self { etag: Some(etag), ..reply })
+    }
+
     /// 200 with one object and its ETag.
     pub fn item(view: &impl Serialize, version: i32) -> ApiResult<Self> {
         Ok(Self::new(StatusCode::OK, view)?.versioned(version))
@@ -65,9 +72,12 @@ impl Reply {
 
     /// `"<version>.<hash of the body>"`: computed fields change the hash, never the version.
     fn versioned(self, version: i32) -> Self {
-        let hash = BASE64_URL_SAFE_NO_PAD.encode(&sha256(&self.body)[..9]);
-        Self { etag: Some(format!("\"{version}.{hash}\"")), ..self }
+        Self { etag: Some(format!("\"{version}.{}\"", hash_of(&self.body))), ..self }
     }
+}
+
+fn hash_of(body: &[u8]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(&sha256(body)[..9])
 }
 
 impl Responder for Reply {

@@ -17,11 +17,13 @@ use crate::access::Scope;
 use crate::clock::{Clock, shanghai};
 use crate::db::text_enum::Dictionary;
 use crate::ids::{OrganizationId, PersonId};
+use crate::work_items::{self, POST_EXPIRING};
 
 pub use api::OrganizationReference;
 pub use rules::{
-    AccreditationLevel, EmploymentMode, OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition, PostStatus,
-    Secondment, Sex, SiteChecklistItem, SiteKind, SiteStatus,
+    AccountStrategy, AccreditationLevel, ChildStrategy, EmploymentMode, IrreversibleFact, OrganizationEventKind,
+    OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition, PostStatus, PostStrategy, Secondment, Sex,
+    SiteChecklistItem, SiteKind, SiteStatus, SiteStrategy,
 };
 
 /// Labels of this slice's enumerations.
@@ -29,6 +31,12 @@ pub const DICTIONARIES: &[Dictionary] = &[
     ("organization_kind", OrganizationKind::LABELS),
     ("organization_level", OrganizationLevel::LABELS),
     ("organization_status", OrganizationStatus::LABELS),
+    ("organization_event_kind", OrganizationEventKind::LABELS),
+    ("child_strategy", ChildStrategy::LABELS),
+    ("post_strategy", PostStrategy::LABELS),
+    ("site_strategy", SiteStrategy::LABELS),
+    ("account_strategy", AccountStrategy::LABELS),
+    ("irreversible_fact", IrreversibleFact::LABELS),
     ("position", PostPosition::LABELS),
     ("employment_mode", EmploymentMode::LABELS),
     ("secondment", Secondment::LABELS),
@@ -46,14 +54,18 @@ pub fn routes(services: &mut ServiceConfig) {
     services
         .service(api::organizations::list_organizations)
         .service(api::organizations::count_organizations)
-        .service(api::organizations::create_organization)
+        .service(api::organizations::write::create_organization)
         .service(api::organizations::get_organization)
-        .service(api::organizations::update_organization)
+        .service(api::organizations::write::update_organization)
         .service(api::tree::move_organization)
-        .service(api::tree::dissolve_organization)
+        .service(api::succession::dissolve::dissolve_organization)
+        .service(api::succession::merge::merge_organization)
+        .service(api::succession::split::split_organization)
+        .service(api::succession::reactivate::reactivate_organization)
         .service(api::tree::list_organization_children)
         .service(api::tree::list_organization_ancestors)
         .service(api::tree::get_organization_summary)
+        .service(api::history::list_organization_history)
         .service(api::directory::list_directory)
         .service(api::directory::get_directory_entry)
         .service(api::people::list_people)
@@ -84,10 +96,11 @@ pub fn routes(services: &mut ServiceConfig) {
 pub async fn announce_expiring_posts(conn: &mut AsyncPgConnection, due: DateTime<Utc>) -> Result<(), String> {
     let today = due.with_timezone(&shanghai()).date_naive();
     let announced = async {
-        store::posts::forget_expired(conn, due, today).await?;
-        store::posts::announce_expiring(conn, due, today).await
+        work_items::close_overdue(conn, &POST_EXPIRING, today, due).await?;
+        let expiring = store::posts::expiring(conn, today).await?;
+        work_items::open(conn, &POST_EXPIRING, &expiring, due).await
     };
-    announced.await.map(drop).map_err(|fault: diesel::result::Error| fault.to_string())
+    announced.await.map_err(|fault: diesel::result::Error| fault.to_string())
 }
 
 /// Makes the federation of a city, the top of an empty tree.

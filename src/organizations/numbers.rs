@@ -73,13 +73,18 @@ impl CitizenId {
 pub struct Phone(String);
 
 impl Phone {
-    /// Reads a mobile number (eleven digits) or a landline with its area code; `+86`, spaces and hyphens may be there.
+    /// Reads a mobile number (eleven digits) or a landline with its area code; `+86`, spaces and hyphens may be there. After
+    /// `+86` the area code has no 0 in front, as in E.164, which is how we show numbers in clear.
     pub fn parse(text: &str) -> Option<Self> {
         let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
-        let national = digits.strip_prefix("+86").unwrap_or(&digits);
+        let (e164, national) = digits.strip_prefix("+86").map_or((false, digits.as_str()), |rest| (true, rest));
         let all_digits = national.bytes().all(|byte| byte.is_ascii_digit());
         let mobile = national.len() == 11 && national.starts_with('1') && matches!(national.as_bytes().get(1), Some(b'3'..=b'9'));
-        let landline = (10..=12).contains(&national.len()) && national.starts_with('0') && !national.starts_with("00");
+        let landline = if national.starts_with('0') {
+            (10..=12).contains(&national.len()) && !national.starts_with("00")
+        } else {
+            e164 && (9..=11).contains(&national.len()) && !(national.len() == 11 && national.starts_with('1'))
+        };
         (all_digits && (mobile || landline)).then(|| Self(format!("+86{}", national.trim_start_matches('0'))))
     }
 
@@ -139,9 +144,21 @@ mod tests {
             let phone = Phone::parse(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!((phone.as_str(), phone.masked().as_str()), ("+8613812345678", "138****5678"));
         }
-        assert_eq!(Phone::parse("0730-8888123").unwrap().as_str(), "+867308888123");
-        for text in ["", "12812345678", "1381234567", "138123456789", "008613812345678", "12345", "１３８１２３４５６７８"]
-        {
+        for text in ["0730-8888123", "+86 730 8888123", "+8607308888123"] {
+            assert_eq!(Phone::parse(text).unwrap().as_str(), "+867308888123", "{text}");
+        }
+        assert_eq!(Phone::parse("010-65231234").unwrap(), Phone::parse("+861065231234").unwrap());
+        for text in [
+            "",
+            "12812345678",
+            "+8612812345678",
+            "7308888123",
+            "1381234567",
+            "138123456789",
+            "008613812345678",
+            "12345",
+            "１３８１２３４５６７８",
+        ] {
             assert_eq!(Phone::parse(text), None, "{text}");
         }
     }

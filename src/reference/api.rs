@@ -146,7 +146,7 @@ pub struct DivisionPath {
 #[get("/api/v1/divisions/{code}")]
 pub async fn get_division(call: Call, path: Path<DivisionPath>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    Reply::plain(&DivisionView::of(store::find_division(&conn, &path.code).await?))
+    Reply::unversioned(&DivisionView::of(store::find_division(&conn, &path.code).await?))
 }
 
 /// Which dictionaries.
@@ -331,7 +331,7 @@ pub struct ProblemPath {
 #[get("/api/v1/problems/{code}")]
 pub async fn get_problem(path: Path<ProblemPath>) -> ApiResult<Reply> {
     let code = Code::ALL.iter().copied().find(|code| code.as_str() == path.code).ok_or(Code::NotFound)?;
-    Reply::plain(&ProblemEntryView::of(code))
+    Reply::unversioned(&ProblemEntryView::of(code))
 }
 
 /// The roles and what they may do.

@@ -14,6 +14,9 @@ use crate::app::App;
 use crate::config::Config;
 use crate::jobs;
 
+/// How long a caller may take to say what she wants.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A socket path may hold 107 bytes; a longer one is put aside under a name of its own.
 fn socket(data: &Path) -> PathBuf {
     let folder = data.canonicalize().unwrap_or_else(|_| data.to_owned());
@@ -62,7 +65,8 @@ pub async fn listen(app: App, data: PathBuf, mut stop: watch::Receiver<bool>) {
             accepted = listener.accept() => if let Ok((stream, _)) = accepted {
                 let mut stream = BufReader::new(stream);
                 let mut line = String::new();
-                if stream.read_line(&mut line).await.is_ok() {
+                // Who says nothing does not keep the others waiting.
+                if let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, stream.read_line(&mut line)).await {
                     let answer = answer(&app, line.trim()).await;
                     // Whoever asked may have gone.
                     drop(stream.write_all(answer.as_bytes()).await);

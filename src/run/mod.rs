@@ -107,7 +107,8 @@ enum KeysCommand {
     },
     /// Kills a signing key at once: every token it signed is worthless.
     Revoke {
-        /// Its kid, as in /.well-known/jwks.json.
+        /// Its kid, as in /.well-known/jwks.json. It may begin with a dash.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::rules::Step;
 use super::store::{self, WorkItemRow, Worker};
 use crate::http::page::{Counts, Paging, Position};
 use crate::http::{ApiResult, Call, PageRequest, Query, Reply};
@@ -65,7 +66,7 @@ pub struct WorkItemView {
     /// When it was done; null: open.
     #[schema(required = true)]
     pub done_at: Option<DateTime<Utc>>,
-    /// What the caller may do with the item now.
+    /// Actions of the subject that take the step; none where it is not the caller's to take.
     #[schema(max_items = 20)]
     pub allowed_actions: Vec<String>,
 }
@@ -89,9 +90,10 @@ page_schema!(WorkItemPage, WorkItemView);
 impl WorkItemView {
     fn of(row: WorkItemRow, today: NaiveDate, state: WorkItemState) -> Self {
         let open = state == WorkItemState::Todo && row.done_at.is_none();
+        let actions = Step::named(&row.kind).filter(|_| open).map_or(&[][..], |step| step.actions);
         Self {
             overdue: row.done_at.is_none() && row.due_on.is_some_and(|due| due < today),
-            allowed_actions: if open { vec![row.permission.replace('.', "_")] } else { vec![] },
+            allowed_actions: actions.iter().map(|action| (*action).to_owned()).collect(),
             id: row.id,
             kind: row.kind,
             title: row.title,
@@ -105,8 +107,55 @@ impl WorkItemView {
 }
 
 fn worker(call: &Call) -> ApiResult<Worker> {
-    let caller = call.signed_in()?;
-    Ok(Worker::of(caller.account_id, &caller.roles, call.today()))
+    Ok(Worker::of(call.signed_in()?, call.today()))
+}
+
+text_enum! {
+    /// Whose turn it is.
+    AwaitedKind {
+        /// Somebody of this organization, or above it, who holds the permission.
+        Organization = "organization", "组织", "Organization";
+        /// Somebody of this partner.
+        Partner = "partner", "合作单位", "Partner";
+        /// This person.
+        Account = "account", "账号", "Account";
+    }
+}
+
+/// Who has to take the next step of an object.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Awaiting {
+    /// Whose turn it is.
+    pub kind: AwaitedKind,
+    /// The organization, partner or account.
+    pub id: Uuid,
+    /// What one must hold there.
+    #[schema(examples("post.write"), max_length = 64, pattern = "^[a-z_.]+$")]
+    pub permission: String,
+    /// Since when it waits.
+    pub since: DateTime<Utc>,
+    /// By when it should be done.
+    #[schema(required = true)]
+    pub due_on: Option<NaiveDate>,
+}
+
+impl Awaiting {
+    /// What an open item says.
+    pub fn of(row: WorkItemRow) -> Self {
+        let (kind, id) = match row.account_id {
+            Some(account) => (AwaitedKind::Account, account.0),
+            None => (AwaitedKind::Organization, row.organization_id.0),
+        };
+        Self { kind, id, permission: row.permission, since: row.since, due_on: row.due_on }
+    }
+}
+
+text_enum! {
+    /// Whose turn it is, in the filter of a list.
+    Awaited {
+        /// The caller's.
+        Me = "me", "我", "Me";
+    }
 }
 
 /// 我的待办 · What awaits me

@@ -2,13 +2,16 @@
 //! `awaiting` of every object in a flow and the caller's list `/me/work-items`.
 
 mod api;
+mod rules;
 mod store;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::db::text_enum::Dictionary;
 
-pub use store::{NewWorkItem, close, open};
+pub use api::{Awaited, Awaiting};
+pub use rules::{POST_EXPIRING, Step};
+pub use store::{Waiting, Worker, awaiting, close, close_overdue, open, subjects_awaiting};
 
 /// Labels of this slice's enumerations.
 pub const DICTIONARIES: &[Dictionary] = &[("work_item_state", api::WorkItemState::LABELS)];

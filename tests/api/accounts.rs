@@ -255,6 +255,8 @@ async fn grants_are_given_by_the_rules_of_delegated_administration() {
     admin.post(own).json(&grant("manager", COUNTY)).await.expect_problem(403, "permission_denied");
     let platform = app.sign_in("platform").await;
     platform.post(officer).json(&grant("auditor", CITY)).await.expect(201);
+    let below = platform.post(officer).json(&grant("platform_admin", COUNTY)).await.expect_problem(422, "validation_failed");
+    assert_eq!(below.faults(), [("/organization_id".to_owned(), "not_the_top".to_owned())]);
     assert_eq!(admin.get(officer).await.expect(200).items().len(), 3);
     admin.delete(format!("{officer}/{}", given.text("/id"))).await.expect(204);
     admin.delete(format!("{officer}/{}", given.text("/id"))).await.expect_problem(404, "not_found");
@@ -314,4 +316,98 @@ async fn a_password_cannot_be_guessed_with_a_stolen_token_either() {
     let admin = app.sign_in("county-admin").await;
     admin.post("/api/v1/accounts/0168028c-2f00-7000-8004-000000000009/unlock").if_match("\"1\"").await.expect(200);
     officer.put("/api/v1/me/password").json(&change(&right)).await.expect(204);
+}
+
+#[actix_web::test]
+async fn an_administrator_takes_over_no_account_for_modules_that_she_does_not_have() {
+    use diesel_async::RunQueryDsl;
+    let app = TestApp::new().await;
+    let mut owner = app.database.owner().await;
+    let narrow = "UPDATE grants SET modules = '{organizations,system}'
+        WHERE account_id = (SELECT id FROM accounts WHERE username = 'county-admin')";
+    diesel::sql_query(narrow).execute(&mut owner).await.unwrap();
+    let admin = app.sign_in("county-admin").await;
+    // The officer also works on loans: whoever resets her password could.
+    let officer = "/api/v1/accounts/0168028c-2f00-7000-8004-000000000009";
+    let shown = admin.get(officer).await.expect(200);
+    assert_eq!(shown.json["allowed_actions"], json!([]));
+    admin.post(format!("{officer}/reset-password")).if_match("\"1\"").await.expect_problem(403, "permission_denied");
+    let (mine, _) = app.db_account("clerk", None, COUNTY).await;
+    let grant = |modules: &[&str]| json!({ "role": "officer", "organization_id": COUNTY, "modules": modules, "from_on": "2019-01-01", "to_on": null });
+    let grants = format!("/api/v1/accounts/{mine}/grants");
+    admin.post(&grants).json(&grant(&["loans"])).await.expect_problem(403, "permission_denied");
+    admin.post(&grants).json(&grant(&["organizations"])).await.expect(201);
+    admin.post(format!("/api/v1/accounts/{mine}/reset-password")).if_match("\"1\"").await.expect(200);
+}
+
+#[actix_web::test]
+async fn what_may_be_done_with_an_account_is_what_the_caller_may_do() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    let page = admin.get("/api/v1/accounts?limit=100").await.expect(200);
+    let actions = |username: &str| {
+        let account = page.items().iter().find(|account| account["username"] == username);
+        account.map(|account| account["allowed_actions"].clone()).unwrap_or_default()
+    };
+    assert_eq!(actions("platform"), json!([]), "she could not have granted that role");
+    assert_eq!(actions("city-auditor"), json!([]));
+    assert_eq!(actions("city-admin"), json!(["unlock", "reset-password"]), "nobody disables herself");
+    assert_eq!(actions("county-officer"), json!(["disable", "unlock", "reset-password"]));
+}
+
+#[actix_web::test]
+async fn no_session_begins_with_a_password_that_was_reset_meanwhile() {
+    use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+    #[derive(diesel::QueryableByName)]
+    struct Waiting {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        waiting: i64,
+    }
+    let app = TestApp::new().await;
+    let body = json!({ "username": "county-officer", "password": app.password("county-officer") });
+    let mut reset = app.database.owner().await;
+    let hold = "BEGIN; UPDATE accounts SET password_hash = '!' WHERE username = 'county-officer'";
+    reset.batch_execute(hold).await.unwrap();
+    let login = actix_web::rt::spawn(app.anonymous().post("/api/v1/auth/login").json(&body).into_future());
+    let mut watcher = app.database.superuser().await;
+    let look = "SELECT count(*) AS waiting FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let waits = async {
+        while diesel::sql_query(look).get_result::<Waiting>(&mut watcher).await.unwrap().waiting == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), waits).await.expect("the sign-in has checked the old password");
+    reset.batch_execute("COMMIT").await.unwrap();
+    login.await.unwrap().expect_problem(401, "invalid_credentials");
+}
+
+#[actix_web::test]
+async fn an_initial_password_is_kept_nowhere_also_when_it_is_repeated() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("county-admin").await;
+    let new = json!({ "username": "xin.ren", "display_name": "新人", "organization_id": COUNTY, "person_id": null });
+    let first = admin.post("/api/v1/accounts").key("once").json(&new).await.expect(201);
+    let again = admin.post("/api/v1/accounts").key("once").json(&new).await.expect(201);
+    assert_eq!(again.bytes, first.bytes);
+    assert_eq!((first.header("cache-control"), again.header("cache-control")), ("no-store", "no-store"));
+}
+
+#[actix_web::test]
+async fn demo_sign_ins_that_do_not_fit_the_database_are_made_anew() {
+    use diesel_async::RunQueryDsl;
+    let app = TestApp::new().await;
+    let mut owner = app.database.owner().await;
+    // As in a new database beside the file of an old one.
+    let fresh = "UPDATE accounts SET password_hash = '!' WHERE username = 'county-officer'";
+    diesel::sql_query(fresh).execute(&mut owner).await.unwrap();
+    let known = crate::support::server().sign_ins.clone();
+    let progress = indicatif::ProgressBar::hidden();
+    let printed = half_sky::demo::load(&app.app, &app.database.owner_address(), known.clone(), &progress).await.unwrap();
+    assert_eq!(printed.len(), known.len());
+    for (printed, known) in printed.iter().zip(&known) {
+        assert_eq!(printed.password == known.password, printed.username != "county-officer", "{}", printed.username);
+        let body = json!({ "username": printed.username, "password": printed.password });
+        app.anonymous().post("/api/v1/auth/login").json(&body).await.expect(200);
+    }
 }

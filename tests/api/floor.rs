@@ -263,3 +263,50 @@ async fn a_whole_number_may_be_written_with_a_fraction_of_zero() {
     let body = body.replace("1986.0", "1986.5");
     officer.post("/api/v1/people").bytes("application/json", body.as_bytes()).await.expect_problem(400, "invalid_body");
 }
+
+#[actix_web::test]
+async fn what_a_signed_in_caller_reads_of_public_things_is_hers_alone() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    assert_eq!(officer.get("/api/v1/sites").await.expect(200).header("cache-control"), "private, no-cache");
+    assert_eq!(app.anonymous().get("/api/v1/sites").await.expect(200).header("cache-control"), "no-cache");
+}
+
+#[actix_web::test]
+async fn every_401_says_how_to_sign_in() {
+    let app = TestApp::new().await;
+    let body = json!({ "username": "nobody", "password": "x" });
+    let login = app.anonymous().post("/api/v1/auth/login").json(&body).await.expect(401);
+    assert_eq!(login.header("www-authenticate"), "Bearer");
+    let me = app.anonymous().get("/api/v1/me").await.expect(401);
+    assert_eq!(me.header("www-authenticate"), "Bearer");
+}
+
+#[actix_web::test]
+async fn the_documentation_answers_with_problems_too() {
+    let app = TestApp::new().await;
+    for path in ["/swagger-ui/nothing.js", "/swagger-ui-of-others", "/api-docs/nothing.json"] {
+        let answer = app.anonymous().get(path).await.expect_problem(404, "not_found");
+        assert_eq!(answer.header("content-type"), "application/problem+json; charset=utf-8");
+    }
+    let answer = app.anonymous().post("/api-docs/openapi.json").await;
+    assert!(matches!(answer.status.as_u16(), 404 | 405) && answer.json["code"].is_string(), "{}", answer.status);
+}
+
+#[actix_web::test]
+async fn any_version_there_is_fits_a_star() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    officer.get(format!("/api/v1/organizations/{COUNTY}")).header("If-None-Match", "*").await.expect(304);
+    officer.get("/api/v1/organizations").header("If-None-Match", "*").await.expect(200);
+}
+
+#[actix_web::test]
+async fn media_types_are_read_in_any_case_and_with_quotes() {
+    let app = TestApp::new().await;
+    app.anonymous().get("/api/v1/divisions").header("Accept", "Application/JSON").await.expect(200);
+    let login = app.anonymous().post("/api/v1/auth/login").bytes("application/json; charset=\"UTF-8\"", b"{}").await;
+    login.expect_problem(400, "invalid_body");
+    let login = app.anonymous().post("/api/v1/auth/login").bytes("application/json; charset=gbk", b"{}").await;
+    login.expect_problem(415, "unsupported_media_type");
+}

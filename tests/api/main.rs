@@ -4,6 +4,7 @@ mod accounts;
 mod commands;
 mod contract;
 mod floor;
+mod history;
 mod house;
 mod matrix;
 mod organizations;

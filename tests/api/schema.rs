@@ -105,6 +105,8 @@ async fn the_service_may_not_change_tables_nor_the_audit_trail() {
         "UPDATE audit_entries SET reason = 'other'",
         "DELETE FROM audit_entries",
         "TRUNCATE audit_entries",
+        "UPDATE organization_events SET reason = 'other'",
+        "DELETE FROM organization_events",
     ] {
         let answer = diesel::sql_query(refused).execute(&mut service).await;
         let fault = answer.expect_err(refused).to_string();
@@ -135,6 +137,8 @@ async fn each_check_of_a_column_equals_its_enumeration() {
         ("organizations", "kind", o::OrganizationKind::LABELS),
         ("organizations", "level", o::OrganizationLevel::LABELS),
         ("organizations", "status", o::OrganizationStatus::LABELS),
+        ("organization_past_statuses", "status", o::OrganizationStatus::LABELS),
+        ("organization_events", "kind", o::OrganizationEventKind::LABELS),
         ("people", "sex", o::Sex::LABELS),
         ("posts", "position", o::PostPosition::LABELS),
         ("posts", "employment_mode", o::EmploymentMode::LABELS),

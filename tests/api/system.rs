@@ -362,3 +362,56 @@ async fn sealing_again_does_not_begin_when_it_was_cancelled() {
     let state: String = jobs::table.filter(jobs::kind.eq("reseal")).select(jobs::state).first(&mut conn).await.unwrap();
     assert_eq!(state, "done");
 }
+
+#[actix_web::test]
+async fn a_job_that_takes_its_workers_down_with_it_is_given_up() {
+    let app = TestApp::new().await;
+    db_forget_demo_work(&app).await;
+    let mut conn = app.database.owner().await;
+    let script = "INSERT INTO jobs (id, kind, payload, state, run_at, attempts, max_attempts, leased_until)
+        VALUES (gen_random_uuid(), 'reseal', '{}', 'running', TIMESTAMPTZ '2019-04-10 00:00Z', 10, 10, TIMESTAMPTZ '2019-04-10 00:01Z')";
+    conn.batch_execute(script).await.unwrap();
+    run_due(&app.app).await.unwrap();
+    let (state, error): (String, Option<String>) =
+        jobs::table.select((jobs::state, jobs::last_error)).first(&mut conn).await.unwrap();
+    assert_eq!((state.as_str(), error.as_deref()), ("dead", Some("no attempt came to an end")));
+}
+
+#[actix_web::test]
+async fn one_part_of_the_timetable_that_fails_holds_up_neither_the_others_nor_the_jobs() {
+    let app = TestApp::new().await;
+    db_forget_demo_work(&app).await;
+    run_due(&app.app).await.unwrap();
+    let mut conn = app.database.owner().await;
+    conn.batch_execute("REVOKE DELETE ON jobs FROM half_sky_service").await.unwrap();
+    let operation = rotate(&app).await;
+    app.app.clock.advance(TimeDelta::days(1));
+    let fault = run_due(&app.app).await.unwrap_err();
+    assert!(fault.starts_with("purge: "), "{fault}");
+    let ran = "SELECT last_due_at AS at FROM timetable_runs WHERE name = 'post_expiries'";
+    assert!(instant(&mut conn, ran).await > now(), "the day was announced");
+    let shown = app.sign_in("platform").await.get(format!("/api/v1/operations/{operation}")).await.expect(200);
+    assert_eq!(shown.json["status"], "succeeded");
+}
+
+#[actix_web::test]
+async fn a_demo_whose_clock_was_set_back_runs_what_falls_due_from_there_on() {
+    let app = TestApp::new().await;
+    run_due(&app.app).await.unwrap();
+    let mut conn = app.database.owner().await;
+    conn.batch_execute("UPDATE timetable_runs SET last_due_at = '2026-11-24 06:00Z'").await.unwrap();
+    run_due(&app.app).await.unwrap();
+    app.app.clock.advance(TimeDelta::days(2));
+    run_due(&app.app).await.unwrap();
+    let ran = "SELECT last_due_at AS at FROM timetable_runs WHERE name = 'post_expiries'";
+    assert_eq!(instant(&mut conn, ran).await, "2019-04-11T22:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap());
+}
+
+async fn instant(conn: &mut AsyncPgConnection, query: &str) -> chrono::DateTime<chrono::Utc> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Timestamptz)]
+        at: chrono::DateTime<chrono::Utc>,
+    }
+    diesel::sql_query(query).get_result::<Row>(conn).await.unwrap().at
+}

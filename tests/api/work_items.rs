@@ -26,6 +26,19 @@ async fn a_term_about_to_end_awaits_whoever_may_write_posts_there() {
     let item = &items.items()[0];
     assert_eq!((item["kind"].as_str(), item["due_on"].as_str()), (Some("post_expiring"), Some("2019-05-05")));
     assert_eq!(item["subject"]["id"], "0168028c-2f00-7000-8002-000000000001");
+    assert_eq!(item["allowed_actions"], json!(["update", "end"]));
+    let post = officer.get(POST).await.expect(200);
+    assert_eq!(
+        post.json["awaiting"],
+        json!({ "kind": "organization", "id": crate::support::COUNTY, "permission": "post.write",
+        "since": "2019-04-10T22:00:00Z", "due_on": "2019-05-05" })
+    );
+    for (who, mine) in [(&officer, 1), (&viewer, 0)] {
+        let awaiting = who.get("/api/v1/posts?awaiting=me").await.expect(200);
+        assert_eq!(awaiting.items().len(), mine);
+        let counted = who.get("/api/v1/posts/counts?by=position&awaiting=me").await.expect(200);
+        assert_eq!(counted.json["counts"].as_array().unwrap().len(), mine);
+    }
     let counts = officer.get("/api/v1/me/work-items/counts?by=kind").await.expect(200);
     assert_eq!(counts.json["counts"], json!([{ "key": "post_expiring", "count": 1 }]));
     assert!(neighbour.get("/api/v1/me/work-items").await.expect(200).items().is_empty());
@@ -42,4 +55,16 @@ async fn a_term_about_to_end_awaits_whoever_may_write_posts_there() {
     officer.post(format!("{POST}/end")).if_match("\"2\"").json(&ended).await.expect(200);
     assert!(officer.get("/api/v1/me/work-items").await.expect(200).items().is_empty());
     assert_eq!(officer.get("/api/v1/me/work-items?state=done").await.expect(200).items().len(), 1);
+    assert_eq!(officer.get(POST).await.expect(200).json["awaiting"], json!(null));
+    // What was decided is not asked again on the next day; a new last day is another question.
+    app.app.clock.advance(TimeDelta::days(1));
+    jobs::run_due(&app.app).await.unwrap();
+    assert!(officer.get("/api/v1/me/work-items").await.expect(200).items().is_empty());
+    let mut other = body;
+    other["to_on"] = json!("2019-05-06");
+    let changed = officer.put(POST).if_match("\"3\"").json(&other).await.expect(200);
+    assert_eq!(changed.json["end_reason"], json!(null), "why it ends belongs to the day it was to end on");
+    app.app.clock.advance(TimeDelta::days(1));
+    jobs::run_due(&app.app).await.unwrap();
+    assert_eq!(officer.get("/api/v1/me/work-items").await.expect(200).items()[0]["due_on"], "2019-05-06");
 }

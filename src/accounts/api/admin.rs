@@ -1,16 +1,19 @@
 //! Administering accounts inside one's subtree.
 
+use std::collections::HashSet;
+
 use actix_web::{get, post, put};
 use chrono::{DateTime, Utc};
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::access::{self, Permission, Scope};
+use super::authority::below_caller;
+use crate::access::Scope;
 use crate::accounts::rules::{AccountStatus, initial_password};
 use crate::accounts::store::{self, AccountChange, AccountRow, NewAccountRow};
 use crate::accounts::{require_step_up, revocation};
 use crate::audit::Change;
-use crate::db::scope::covered;
 use crate::http::page::{Counts, Paging, Sorting};
 use crate::http::{
     ApiError, ApiResult, Call, Code, Command, CommandHeaders, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx,
@@ -82,10 +85,18 @@ pub struct AccountView {
 page_schema!(AccountPage, AccountView);
 
 impl AccountView {
-    /// Only administrators see accounts, and what they see they may administer.
-    fn of(row: AccountRow) -> Self {
+    async fn load(call: &Call, conn: &AsyncPgConnection, row: AccountRow) -> ApiResult<Self> {
+        let below = below_caller(call, conn, &[row.id]).await?;
+        Ok(Self::of(call, row, &below))
+    }
+
+    /// `below`: whom the caller may administer. Nobody disables herself.
+    fn of(call: &Call, row: AccountRow, below: &HashSet<AccountId>) -> Self {
+        let herself = call.caller.as_ref().is_some_and(|caller| caller.account_id == row.id);
+        let mut allowed_actions: Vec<_> = row.status.actions().iter().map(|action| (*action).to_owned()).collect();
+        allowed_actions.retain(|action| below.contains(&row.id) && !(herself && action == "disable"));
         Self {
-            allowed_actions: row.status.actions().iter().map(|action| (*action).to_owned()).collect(),
+            allowed_actions,
             id: row.id,
             username: row.username,
             display_name: row.display_name,
@@ -124,7 +135,8 @@ pub async fn list_accounts(call: Call, filter: Query<AccountFilter>, page: PageR
     let scope = call.list_scope()?;
     let conn = call.connection().await?;
     let listed = store::list(&conn, &scope, &filter, &page).await?;
-    page.reply(listed, |row| page.position(row.id, row.updated_at), AccountView::of)
+    let below = below_caller(&call, &conn, &listed.rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
+    page.reply(listed, |row| page.position(row.id, row.updated_at), |row| AccountView::of(&call, row, &below))
 }
 
 text_enum! {
@@ -205,7 +217,7 @@ pub struct InitialPasswordView {
 #[post("/api/v1/accounts")]
 pub async fn create_account(command: Command) -> ApiResult<Reply> {
     let password = initial_password();
-    let hash = command.call.app.passwords.hash(&password).await?;
+    let hash = hash_for(&command.call, &password).await?;
     command
         .run(async move |tx| {
             tx.require_at("organization_id").await?;
@@ -227,12 +239,18 @@ pub async fn create_account(command: Command) -> ApiResult<Reply> {
                 updated_at: now,
             };
             let account = store::insert(tx.conn(), &row).await.map_err(taken)?;
-            let view = AccountView::of(account);
+            let call = tx.call.clone();
+            let view = AccountView::load(&call, tx.conn(), account).await?;
             tx.record(Change::of("account.created", "account", view.id, view.organization_id).after(&view)).await?;
             let (path, version) = (format!("/api/v1/accounts/{}", view.id), view.version);
             Ok(Reply::created(path, &InitialPasswordView { account: view, initial_password: password }, version)?.secret())
         })
         .await
+}
+
+/// Hashes a password for a caller who may set one somewhere; for anybody else argon2 does not work, and the command refuses.
+async fn hash_for(call: &Call, password: &str) -> ApiResult<String> {
+    if call.scope().is_empty() { Ok(String::new()) } else { call.app.passwords.hash(password).await }
 }
 
 fn taken(error: diesel::result::Error) -> ApiError {
@@ -267,7 +285,8 @@ async fn check_references(tx: &mut Tx, scope: &Scope, organization: Organization
 #[get("/api/v1/accounts/{id}")]
 pub async fn get_account(call: Call, path: Path<AccountPath>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let view = AccountView::of(store::find(&conn, &call.scope(), path.id).await?);
+    let row = store::find(&conn, &call.scope(), path.id).await?;
+    let view = AccountView::load(&call, &conn, row).await?;
     Reply::item(&view, view.version)
 }
 
@@ -325,28 +344,17 @@ async fn administered(tx: &mut Tx, id: AccountId) -> ApiResult<AccountRow> {
     let scope = tx.scope();
     let account = store::lock(tx.conn(), &scope, id).await?;
     tx.require(account.organization_id).await?;
-    check_outranks(tx, id).await?;
+    check_below(tx, id).await?;
     tx.check_version(account.version)?;
     Ok(account)
 }
 
-/// Every grant of the account is one that the caller could give at that place.
-async fn check_outranks(tx: &mut Tx, id: AccountId) -> ApiResult<()> {
-    let today = tx.today();
-    let granters: Vec<_> = tx.caller()?.roles.iter().filter(|role| role.gives(Permission::GrantWrite, today)).cloned().collect();
-    for grant in store::grants_of(tx.conn(), id).await? {
-        if grant.to_on.is_some_and(|last| last < today) {
-            continue;
-        }
-        let mut outranked = false;
-        for granter in granters.iter().filter(|granter| access::may_grant(granter.role, grant.role)) {
-            let place = Scope::of(std::slice::from_ref(granter), Permission::GrantWrite, today);
-            outranked = outranked || !covered(tx.conn(), &place, &[grant.organization_id]).await?.is_empty();
-        }
-        if !outranked {
-            return Err(ApiError::from(Code::PermissionDenied)
-                .because("该账号拥有您无权授予的角色", "the account holds a role that you could not grant"));
-        }
+/// The account holds nothing that the caller could not have granted.
+pub async fn check_below(tx: &mut Tx, id: AccountId) -> ApiResult<()> {
+    let call = tx.call.clone();
+    if below_caller(&call, tx.conn(), &[id]).await?.is_empty() {
+        return Err(ApiError::from(Code::PermissionDenied)
+            .because("该账号拥有您无权授予的角色", "the account holds a role that you could not grant"));
     }
     Ok(())
 }
@@ -356,13 +364,20 @@ async fn write(tx: &mut Tx, before: AccountRow, action: &'static str, change: &A
     Reply::item(&view, view.version)
 }
 
-async fn write_view(tx: &mut Tx, before: AccountRow, action: &'static str, change: &AccountChange<'_>) -> ApiResult<AccountView> {
+pub async fn write_view(
+    tx: &mut Tx,
+    before: AccountRow,
+    action: &'static str,
+    change: &AccountChange<'_>,
+) -> ApiResult<AccountView> {
     let (id, now) = (before.id, tx.call.app.clock.wall());
     let account = store::update(tx.conn(), id, change, now).await?;
     revocation::announce(tx.conn(), id.0).await?;
     tx.after_commit(move |app| app.tokens.forget_account(id.0));
-    let view = AccountView::of(account);
-    let change = Change::of(action, "account", id, view.organization_id).before(&AccountView::of(before)).after(&view);
+    let (call, below) = (tx.call.clone(), HashSet::from([id]));
+    let view = AccountView::of(&call, account, &below);
+    let change = Change::of(action, "account", id, view.organization_id);
+    let change = change.before(&AccountView::of(&call, before, &below)).after(&view);
     tx.record(change).await?;
     Ok(view)
 }
@@ -460,7 +475,7 @@ pub async fn unlock_account(command: Command, path: Path<AccountPath>) -> ApiRes
 pub async fn reset_account_password(command: Command, path: Path<AccountPath>) -> ApiResult<Reply> {
     let id = path.id;
     let password = initial_password();
-    let hash = command.call.app.passwords.hash(&password).await?;
+    let hash = hash_for(&command.call, &password).await?;
     command
         .run(async move |tx| {
             let before = administered(tx, id).await?;

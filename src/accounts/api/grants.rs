@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::admin::AccountPath;
-use crate::access::{self, HeldRole, Module, Permission, Role, Scope};
+use super::authority::may_give;
+use crate::access::{Module, Role};
 use crate::accounts::store::{self, GrantRow};
 use crate::accounts::{require_step_up, revocation};
 use crate::audit::Change;
-use crate::db::scope::covered;
 use crate::http::page::{Paging, Position};
 use crate::http::{ApiError, ApiResult, Call, Code, Command, FieldError, KeyHeader, PageRequest, Path, Reply, Tx};
 use crate::ids::{AccountId, GrantId, OrganizationId};
@@ -43,7 +43,8 @@ pub struct GrantView {
 }
 
 impl GrantView {
-    fn of(row: &GrantRow) -> Self {
+    /// The view of a row.
+    pub fn of(row: &GrantRow) -> Self {
         Self {
             id: row.id,
             account_id: row.account_id,
@@ -120,11 +121,14 @@ pub async fn create_grant(command: Command, path: Path<AccountPath>) -> ApiResul
             tx.require(account.organization_id).await?;
             require_step_up(&tx.call)?;
             let body: NewGrant = tx.body()?;
-            check_body(tx, &scope, &body).await?;
-            let grantable = may_give(tx, id, body.role, body.organization_id, &body.modules).await?;
-            if !grantable {
+            if !store::active_organization_in(tx.conn(), &scope, body.organization_id).await? {
+                return Err(ApiError::invalid(vec![FieldError::unknown_reference("/organization_id")]));
+            }
+            let call = tx.call.clone();
+            if !may_give(&call, tx.conn(), id, body.role, body.organization_id, &body.modules).await? {
                 return Err(Code::PermissionDenied.into());
             }
+            check_body(tx, &body).await?;
             let row = GrantRow {
                 id: GrantId::generate(),
                 account_id: id,
@@ -144,10 +148,16 @@ pub async fn create_grant(command: Command, path: Path<AccountPath>) -> ApiResul
         .await
 }
 
-async fn check_body(tx: &mut Tx, scope: &Scope, body: &NewGrant) -> ApiResult<()> {
+async fn check_body(tx: &mut Tx, body: &NewGrant) -> ApiResult<()> {
     let mut faults = Vec::new();
-    if !store::active_organization_in(tx.conn(), scope, body.organization_id).await? {
-        faults.push(FieldError::unknown_reference("/organization_id"));
+    if body.role == Role::PlatformAdmin && !store::is_top(tx.conn(), body.organization_id).await? {
+        let top = FieldError::at(
+            "/organization_id",
+            "not_the_top",
+            "平台管理员只能授予最上级组织",
+            "a platform administrator has the whole tree: only its top",
+        );
+        faults.push(top);
     }
     if body.to_on.is_some_and(|last| last < body.from_on) {
         faults.push(FieldError::at("/to_on", "before_start", "不能早于开始日期", "must not be before from_on"));
@@ -155,24 +165,8 @@ async fn check_body(tx: &mut Tx, scope: &Scope, body: &NewGrant) -> ApiResult<()
     if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
 }
 
-/// Whether one of the caller's roles may give (or take) this one at that place: never to herself, only roles that hers may
-/// grant, inside her subtree, for modules that she has.
-async fn may_give(tx: &mut Tx, to: AccountId, role: Role, place: OrganizationId, modules: &[Module]) -> ApiResult<bool> {
-    if tx.caller()?.account_id == to {
-        return Ok(false);
-    }
-    let today = tx.today();
-    let suits = |held: &&HeldRole| {
-        held.gives(Permission::GrantWrite, today)
-            && access::may_grant(held.role, role)
-            && modules.iter().all(|module| held.modules.contains(module))
-    };
-    let granters: Vec<HeldRole> = tx.caller()?.roles.iter().filter(suits).cloned().collect();
-    let scope = Scope::of(&granters, Permission::GrantWrite, today);
-    Ok(!scope.is_empty() && !covered(tx.conn(), &scope, &[place]).await?.is_empty())
-}
-
-async fn changed(tx: &mut Tx, action: &'static str, view: &GrantView, given: bool) -> ApiResult<()> {
+/// Tells every node and the audit trail of a grant that was given or taken.
+pub async fn changed(tx: &mut Tx, action: &'static str, view: &GrantView, given: bool) -> ApiResult<()> {
     let account = view.account_id.0;
     revocation::announce(tx.conn(), account).await?;
     tx.after_commit(move |app| app.tokens.forget_account(account));
@@ -209,8 +203,9 @@ pub async fn revoke_grant(command: Command, path: Path<GrantPath>) -> ApiResult<
             let account = store::lock(tx.conn(), &scope, id).await?;
             let grant = store::delete_grant(tx.conn(), id, grant_id).await?.ok_or(Code::NotFound)?;
             tx.require(account.organization_id).await?;
-            if !may_give(tx, id, grant.role, grant.organization_id, &grant.modules()).await? {
-                return Err(ApiError::from(Code::PermissionDenied));
+            let call = tx.call.clone();
+            if !may_give(&call, tx.conn(), id, grant.role, grant.organization_id, &grant.modules()).await? {
+                return Err(Code::PermissionDenied.into());
             }
             changed(tx, "grant.revoked", &GrantView::of(&grant), false).await?;
             Ok(Reply::nothing())

@@ -72,7 +72,7 @@ pub struct MyGrantView {
 impl MeView {
     /// Reads what belongs to an account.
     pub async fn load(conn: &AsyncPgConnection, account: &AccountRow) -> ApiResult<Self> {
-        let grants = store::grants_of(conn, account.id).await?;
+        let grants = store::grants_of(conn, &[account.id]).await?;
         let grant = |grant: store::GrantRow| MyGrantView {
             modules: grant.modules(),
             id: grant.id,
@@ -320,8 +320,11 @@ pub async fn confirm_totp(command: Command) -> ApiResult<Reply> {
     command
         .run(async |tx| {
             let account = own_account(tx).await?;
-            if account.totp_confirmed || account.totp_secret.is_none() {
-                return Err(ApiError::not_now(if account.totp_confirmed { "enabled" } else { "off" }, &["start"]));
+            if account.totp_confirmed {
+                return Err(ApiError::not_now("enabled", &["remove"]));
+            }
+            if account.totp_secret.is_none() {
+                return Err(ApiError::not_now("off", &["start"]));
             }
             let body: TotpCode = tx.body()?;
             let app = tx.call.app.clone();

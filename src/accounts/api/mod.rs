@@ -1,6 +1,8 @@
 //! Handlers, by what they are about.
 
 pub mod admin;
+mod authority;
 pub mod grants;
 pub mod me;
 pub mod session;
+pub mod succession;

@@ -103,6 +103,12 @@ pub async fn login(call: Call) -> ApiResult<Reply> {
         }
     }
     AnsiTransactionManager::begin_transaction(&mut *conn).await?;
+    // Whoever reset the password or disabled the account while argon2 worked has ended all sessions: none may come after.
+    let fresh = store::lock_own(&mut conn, account.id).await?;
+    if (&fresh.password_hash, fresh.status, fresh.totp_confirmed) != (&account.password_hash, account.status, strong) {
+        AnsiTransactionManager::rollback_transaction(&mut *conn).await?;
+        return Err(refused());
+    }
     store::count_success(&mut conn, account.id, &network_hash(&call), now).await?;
     let (session, refresh_token) = open_session(&call, &mut conn, account.id, strong).await?;
     let actor = Actor {

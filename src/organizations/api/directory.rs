@@ -96,5 +96,5 @@ pub struct DirectoryPath {
 #[get("/api/v1/directory/{id}")]
 pub async fn get_directory_entry(call: Call, path: Path<DirectoryPath>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    Reply::plain(&DirectoryEntryView::of(store::directory_entry(&conn, path.id).await?))
+    Reply::unversioned(&DirectoryEntryView::of(store::directory_entry(&conn, path.id).await?))
 }

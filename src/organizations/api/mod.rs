@@ -1,10 +1,12 @@
 //! Handlers, by noun.
 
 pub mod directory;
+pub mod history;
 pub mod organizations;
 pub mod people;
 pub mod posts;
 pub mod sites;
+pub mod succession;
 pub mod tree;
 
 use rust_decimal::Decimal;
@@ -72,13 +74,18 @@ impl Faults {
         }
     }
 
+    /// Adds the faults of a part of the body.
+    fn nest(&mut self, prefix: &str, part: Self) {
+        self.0.extend(part.0.into_iter().map(|fault| fault.below(prefix)));
+    }
+
     fn done(self) -> Result<(), ApiError> {
         if self.0.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.0)) }
     }
 }
 
 /// A conflict with a unique field, told at that field.
-fn taken(error: diesel::result::Error, fields: &[(&str, &'static str)]) -> ApiError {
+fn taken(error: diesel::result::Error, fields: &[(&str, &str)]) -> ApiError {
     let constraint = match &error {
         diesel::result::Error::DatabaseError(_, information) => information.constraint_name().unwrap_or_default().to_owned(),
         _ => String::new(),

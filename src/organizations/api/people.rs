@@ -5,7 +5,7 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::organizations::Tag;
+use super::organizations::write::Tag;
 use super::{Faults, owned, taken};
 use crate::access::Permission;
 use crate::accounts::require_step_up;
@@ -550,10 +550,13 @@ pub async fn update_person(command: Command, path: Path<PersonPath>) -> ApiResul
             let phone = body.phone.as_deref().filter(|_| !kept_phone);
             let number = body.id_number.as_deref().filter(|_| !kept_number);
             let vault = tx.call.app.vault.clone();
-            let numbers = seal_numbers(&vault, phone, number, tx.today()).unwrap_or_else(|more| {
+            let mut numbers = seal_numbers(&vault, phone, number, tx.today()).unwrap_or_else(|more| {
                 faults.0.extend(more);
                 SealedNumbers::default()
             });
+            if let Some(kept) = before.id_number.as_deref().filter(|_| kept_number) {
+                numbers.card = CitizenId::parse(&vault.open_text(ID_NUMBER, kept)?, tx.today());
+            }
             let (sex, birth_year) = agree(&mut faults, &numbers, body.sex, body.birth_year);
             faults.done()?;
             if body.organization_id != before.organization_id {

@@ -20,7 +20,8 @@ use crate::ids::{OrganizationId, PersonId, PostId};
 use crate::organizations::rules::{EmploymentMode, OrganizationStatus, PostPosition, PostStatus, Secondment};
 use crate::organizations::store::posts::{self as store, Post, PostEdit};
 use crate::organizations::store::{organizations, people};
-use crate::{filters, page_schema, text_enum, work_items};
+use crate::work_items::{self, Awaited, Awaiting, POST_EXPIRING, Worker};
+use crate::{filters, page_schema, text_enum};
 
 /// What two posts may not share, told at the field.
 const UNIQUE: &[(&str, &str)] = &[("posts_one_chair", "/position"), ("posts_once", "/from_on")];
@@ -40,6 +41,9 @@ filters! {
         employment_mode: Vec<EmploymentMode>,
         /// true: held today; false: over or not begun.
         current: bool,
+        /// Only posts that await somebody: `me`.
+        #[param(inline)]
+        awaiting: Awaited,
         /// Made at or after this instant.
         created_at_gte: DateTime<Utc>,
         /// Made before this instant.
@@ -89,6 +93,9 @@ pub struct PostView {
     /// What the caller may do with it now.
     #[schema(max_items = 20)]
     pub allowed_actions: Vec<String>,
+    /// Who has to decide about it; null: nobody for the moment.
+    #[schema(required = true)]
+    pub awaiting: Option<Awaiting>,
     /// Raised by every change.
     #[schema(minimum = 1)]
     pub version: i32,
@@ -105,6 +112,7 @@ struct Around {
     organizations: std::collections::HashMap<OrganizationId, organizations::Reference>,
     people: std::collections::HashMap<PersonId, String>,
     writable: Vec<OrganizationId>,
+    awaiting: std::collections::HashMap<uuid::Uuid, Awaiting>,
     today: NaiveDate,
 }
 
@@ -112,12 +120,14 @@ impl Around {
     async fn load(call: &Call, conn: &diesel_async::AsyncPgConnection, rows: &[Post]) -> ApiResult<Self> {
         let places: Vec<_> = rows.iter().map(|row| row.organization_id).collect();
         let writes = call.scope_for(Permission::PostWrite);
-        let (organizations, people, writable) = futures_util::try_join!(
+        let ids = rows.iter().map(|row| row.id.0).collect();
+        let (organizations, people, writable, awaiting) = futures_util::try_join!(
             organizations::references(conn, places.iter().copied()),
             people::names(conn, rows.iter().map(|row| row.person_id)),
             scope::covered(conn, &writes, &places),
+            work_items::awaiting(conn, "post", ids),
         )?;
-        Ok(Self { organizations, people, writable, today: call.today() })
+        Ok(Self { organizations, people, writable, awaiting, today: call.today() })
     }
 
     fn view(&self, row: Post) -> PostView {
@@ -126,6 +136,7 @@ impl Around {
             organization: self.organizations.get(&row.organization_id).map(OrganizationReference::from),
             person_name: self.people.get(&row.person_id).cloned(),
             allowed_actions: if self.writable.contains(&row.organization_id) { owned(status.actions()) } else { vec![] },
+            awaiting: self.awaiting.get(&row.id.0).cloned(),
             status,
             id: row.id,
             organization_id: row.organization_id,
@@ -175,7 +186,8 @@ pub async fn list_posts(call: Call, filter: Query<PostFilter>, page: PageRequest
 async fn page_of(call: &Call, filter: &PostFilter, page: &PageRequest) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
     let conn = call.connection().await?;
-    let listed = store::list(&conn, &scope, filter, call.today(), page).await?;
+    let me = Worker::of(call.signed_in()?, call.today());
+    let listed = store::list(&conn, &scope, filter, &me, call.today(), page).await?;
     let around = Around::load(call, &conn, &listed.rows).await?;
     page.reply(listed, |row| page.position(row.id, row.updated_at), |row| around.view(row))
 }
@@ -233,7 +245,8 @@ pub struct PostCounts {
 pub async fn count_posts(call: Call, counts: Query<PostCounts>, filter: Query<PostFilter>) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
     let conn = call.connection().await?;
-    Counts::reply(counts.by, store::counts(&conn, &scope, &filter, call.today(), counts.by).await?)
+    let me = Worker::of(call.signed_in()?, call.today());
+    Counts::reply(counts.by, store::counts(&conn, &scope, &filter, &me, call.today(), counts.by).await?)
 }
 
 /// A new post.
@@ -395,11 +408,13 @@ pub async fn update_post(command: Command, path: Path<PostPath>) -> ApiResult<Re
                 from_on: body.from_on,
                 to_on: body.to_on,
                 appointed_by: body.appointed_by,
+                // Why it ends belongs to the day on which it was to end.
+                end_reason: before.end_reason.clone().filter(|_| body.to_on == before.to_on),
             };
             let (now, by) = (tx.now(), tx.caller()?.account_id);
             let after = store::update(tx.conn(), id, &edit, now).await.map_err(|error| taken(error, UNIQUE))?;
             if after.to_on != before.to_on {
-                work_items::close(tx.conn(), store::EXPIRING, id.0, Some(by), now).await?;
+                work_items::close(tx.conn(), &POST_EXPIRING, id.0, Some(by), now).await?;
             }
             let view = changed(tx, "post.changed", before, after, None).await?;
             Reply::item(&view, view.version)
@@ -477,7 +492,7 @@ async fn end(
     faults.done()?;
     let (now, by) = (tx.now(), tx.caller()?.account_id);
     let after = store::end(tx.conn(), id, body.to_on, &body.reason, now).await.map_err(|error| taken(error, UNIQUE))?;
-    work_items::close(tx.conn(), store::EXPIRING, id.0, Some(by), now).await?;
+    work_items::close(tx.conn(), &POST_EXPIRING, id.0, Some(by), now).await?;
     changed(tx, "post.ended", before, after, Some(&body.reason)).await
 }
 

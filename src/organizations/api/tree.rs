@@ -1,21 +1,23 @@
-//! The shape of the tree: moving, dissolving, children, ancestors, figures.
+//! The shape of the tree: moving, children, ancestors, figures.
 
 use actix_web::{get, post};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::organizations::{
-    OrganizationPath, OrganizationSummaryView, OrganizationView, UNIQUE, check_codes, check_parent, division_fault, in_status,
-    record,
-};
+use super::history::{AsOf, Told, on_day, tell};
+use super::organizations::write::{check_codes, check_parent, division_fault};
+use super::organizations::{OrganizationPath, OrganizationSummaryView, OrganizationView, UNIQUE};
+use super::succession::begin;
 use super::{Faults, OrganizationReference, taken};
 use crate::http::page::{Paging, Sorting};
-use crate::http::{ApiError, ApiResult, Call, Code, Command, CommandHeaders, FieldError, PageRequest, Path, Query, Reply};
+use crate::http::{ApiError, ApiResult, Call, Command, CommandHeaders, FieldError, PageRequest, Path, Query, Reply};
 use crate::ids::OrganizationId;
-use crate::organizations::rules::{OrganizationKind, OrganizationStatus, PostPosition, SiteKind};
+use crate::organizations::rules::{
+    OrganizationEventKind, OrganizationKind, OrganizationStatus, OrganizationStep, PostPosition, SiteKind,
+};
 use crate::organizations::store::organizations::{self as store, Organization};
-use crate::organizations::store::tree;
+use crate::organizations::store::{succession, tree};
 use crate::{filters, page_schema};
 
 /// Where an organization moves.
@@ -60,15 +62,8 @@ pub async fn move_organization(command: Command, path: Path<MovedOrganizationPat
     let id = path.id;
     command
         .run(async move |tx| {
+            let before = begin(tx, id, OrganizationStep::Move).await?;
             let scope = tx.scope();
-            // Only who may do it waits for the lock of the tree, and what she may do is looked at again under it.
-            store::find(tx.conn(), &scope, id).await?;
-            tx.require(id).await?;
-            tree::lock_alone(tx.conn()).await?;
-            let before = store::lock(tx.conn(), &scope, id).await?;
-            tx.require(id).await?;
-            tx.check_version(before.version)?;
-            in_status(&before)?;
             let body: MoveOrganization = tx.body()?;
             let parent = store::hold(tx.conn(), &scope, body.parent_id).await?;
             let Some(parent) = parent.filter(|parent| parent.status == OrganizationStatus::Active) else {
@@ -92,79 +87,17 @@ pub async fn move_organization(command: Command, path: Path<MovedOrganizationPat
             let (now, today) = (tx.now(), tx.today());
             let after =
                 store::set_parent(tx.conn(), id, parent.id, code, now, today).await.map_err(|error| taken(error, UNIQUE))?;
-            record(tx, "organization.moved", before, &after, Some(&body.reason)).await?;
+            let told = Told {
+                kind: OrganizationEventKind::Moved,
+                before: Some(&before),
+                after: &after,
+                other: None,
+                reason: Some(&body.reason),
+            };
+            tell(tx, told).await?;
             OrganizationView::reply(tx, after).await
         })
         .await
-}
-
-/// Why an organization is dissolved and who takes over.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(examples(json!({ "successor_id": null, "reason": "村社区撤并" })))]
-pub struct DissolveOrganization {
-    /// An active organization that takes over.
-    pub successor_id: Option<OrganizationId>,
-    /// Why.
-    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00-\\x1f]+$")]
-    pub reason: String,
-}
-
-/// 撤销组织 · Dissolve an organization
-///
-/// Ends an organization; it is never deleted. It must have no active children, no posts and no open sites: the answer says what is in the way.
-#[utoipa::path(
-    tag = "organizations",
-    params(MovedOrganizationPath, CommandHeaders),
-    request_body = DissolveOrganization,
-    responses((status = OK, body = OrganizationView, description = "The organization."))
-)]
-#[post("/api/v1/organizations/{id}/dissolve")]
-pub async fn dissolve_organization(command: Command, path: Path<MovedOrganizationPath>) -> ApiResult<Reply> {
-    let id = path.id;
-    command
-        .run(async move |tx| {
-            let scope = tx.scope();
-            // Only who may do it waits for the lock of the tree, and what she may do is looked at again under it.
-            store::find(tx.conn(), &scope, id).await?;
-            tx.require(id).await?;
-            tree::lock_alone(tx.conn()).await?;
-            let before = store::lock(tx.conn(), &scope, id).await?;
-            tx.require(id).await?;
-            tx.check_version(before.version)?;
-            in_status(&before)?;
-            let today = tx.today();
-            in_the_way(tx.conn(), id, today).await?;
-            let body: DissolveOrganization = tx.body()?;
-            if let Some(successor) = body.successor_id {
-                let found = store::hold(tx.conn(), &scope, successor).await?;
-                if successor == id || found.is_none_or(|found| found.status != OrganizationStatus::Active) {
-                    return Err(ApiError::invalid(vec![FieldError::unknown_reference("/successor_id")]));
-                }
-            }
-            let now = tx.now();
-            let after = store::dissolve(tx.conn(), id, body.successor_id, now, today).await?;
-            record(tx, "organization.dissolved", before, &after, Some(&body.reason)).await?;
-            OrganizationView::reply(tx, after).await
-        })
-        .await
-}
-
-async fn in_the_way(conn: &diesel_async::AsyncPgConnection, id: OrganizationId, today: NaiveDate) -> ApiResult<()> {
-    let obstacles = store::obstacles(conn, id, today).await?;
-    let named = [
-        (obstacles.children, "个下级组织", "active children"),
-        (obstacles.posts, "个在任职务", "posts that are held"),
-        (obstacles.sites, "个阵地", "open sites"),
-    ];
-    let named: Vec<_> = named.into_iter().filter(|(count, ..)| *count > 0).collect();
-    if named.is_empty() {
-        return Ok(());
-    }
-    let zh: Vec<String> = named.iter().map(|(count, zh, _)| format!("{count}{zh}")).collect();
-    let en: Vec<String> = named.iter().map(|(count, _, en)| format!("{count} {en}")).collect();
-    Err(ApiError::from(Code::Conflict)
-        .because(format!("还有{}，请先处理", zh.join("、")), format!("there are {}; deal with them first", en.join(", "))))
 }
 
 filters! {
@@ -174,6 +107,10 @@ filters! {
         kind: Vec<OrganizationKind>,
         /// Only these states.
         status: Vec<OrganizationStatus>,
+        /// Show the children of this day, with the state and the number of children they had then. Of them the caller sees those
+        /// that lie in her subtree of today; their names are today's.
+        #[param(example = "2019-03-31")]
+        as_of: NaiveDate,
     }
 }
 
@@ -191,7 +128,8 @@ page_schema!(ChildPage, ChildView);
 
 /// 下级组织 · List children
 ///
-/// The direct children, a page at a time, each with the number of its own: a tree is opened node by node.
+/// The direct children, a page at a time, each with the number of its own: a tree is opened node by node. `as_of` shows those of
+/// a day.
 #[utoipa::path(
     tag = "organizations",
     params(OrganizationPath, ChildrenFilter, Sorting, Paging),
@@ -204,10 +142,15 @@ pub async fn list_organization_children(
     filter: Query<ChildrenFilter>,
     page: PageRequest,
 ) -> ApiResult<Reply> {
-    let conn = call.connection().await?;
-    let parent = store::find(&conn, &call.scope(), path.id).await?;
-    let listed = store::children(&conn, parent.id, &filter, &page).await?;
-    let counts = store::child_counts(&conn, listed.rows.iter().map(|row| row.id).collect()).await?;
+    let (conn, scope) = (call.connection().await?, call.scope());
+    let parent = store::find(&conn, &scope, path.id).await?;
+    let parent = on_day(&conn, parent, filter.as_of).await?;
+    let listed = store::children(&conn, &scope, parent.id, &filter, &page).await?;
+    let ids = listed.rows.iter().map(|row| row.id).collect();
+    let counts = match filter.as_of {
+        None => store::child_counts(&conn, ids).await?,
+        Some(day) => store::child_counts_on(&conn, &scope, ids, day).await?,
+    };
     let view = |row: Organization| ChildView {
         children_count: counts.get(&row.id).copied().unwrap_or(0),
         organization: OrganizationSummaryView::of(row),
@@ -225,17 +168,19 @@ pub struct AncestorsView {
 
 /// 上级组织 · List ancestors
 ///
-/// The line of guidance from the top down. Of those outside the caller's subtree only the reference is known anywhere.
+/// The line of guidance from the top down, today or on the day `as_of`. Of those outside the caller's subtree only the reference
+/// is known anywhere.
 #[utoipa::path(
     tag = "organizations",
-    params(OrganizationPath),
+    params(OrganizationPath, AsOf),
     responses((status = OK, body = AncestorsView, description = "The ancestors."))
 )]
 #[get("/api/v1/organizations/{id}/ancestors")]
-pub async fn list_organization_ancestors(call: Call, path: Path<OrganizationPath>) -> ApiResult<Reply> {
+pub async fn list_organization_ancestors(call: Call, path: Path<OrganizationPath>, day: Query<AsOf>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
     let organization = store::find(&conn, &call.scope(), path.id).await?;
-    let rows = store::ancestors(&conn, organization.id).await?;
+    let organization = on_day(&conn, organization, day.as_of).await?;
+    let rows = store::ancestors(&conn, organization.id, day.as_of.unwrap_or(call.today())).await?;
     let reference = |row: Organization| OrganizationReference { id: row.id, name: row.name, kind: row.kind, level: row.level };
     Reply::plain(&AncestorsView { items: rows.into_iter().map(reference).collect() })
 }
@@ -281,23 +226,33 @@ pub struct SiteCount {
 
 /// 组织概况 · Summary of an organization
 ///
-/// The organization's own figures, without those of its children.
+/// The organization's own figures, without those of its children: today's, or with `as_of` the children, posts and sites of a
+/// day. The address book keeps no past: the number of people is today's.
 #[utoipa::path(
     tag = "organizations",
-    params(OrganizationPath),
+    params(OrganizationPath, AsOf),
     responses((status = OK, body = OrganizationFiguresView, description = "The figures."))
 )]
 #[get("/api/v1/organizations/{id}/summary")]
-pub async fn get_organization_summary(call: Call, path: Path<OrganizationPath>) -> ApiResult<Reply> {
-    let (conn, id, today) = (call.connection().await?, path.id, call.today());
-    store::find(&conn, &call.scope(), id).await?;
+pub async fn get_organization_summary(call: Call, path: Path<OrganizationPath>, day: Query<AsOf>) -> ApiResult<Reply> {
+    let (conn, id, scope) = (call.connection().await?, path.id, call.scope());
+    let organization = store::find(&conn, &scope, id).await?;
+    on_day(&conn, organization, day.as_of).await?;
     // Four independent statements travel together on the pipelined connection.
-    let (children, people, positions, sites) = futures_util::try_join!(
-        store::child_counts(&conn, vec![id]),
-        store::kept_people(&conn, id),
-        store::filled_posts(&conn, id, today),
-        store::active_sites(&conn, id),
-    )?;
+    let (children, people, positions, sites) = match day.as_of {
+        None => futures_util::try_join!(
+            store::child_counts(&conn, vec![id]),
+            store::kept_people(&conn, id),
+            store::filled_posts(&conn, id, call.today()),
+            store::active_sites(&conn, id),
+        )?,
+        Some(day) => futures_util::try_join!(
+            store::child_counts_on(&conn, &scope, vec![id], day),
+            store::kept_people(&conn, id),
+            store::filled_posts(&conn, id, day),
+            succession::sites_on(&conn, id, day),
+        )?,
+    };
     Reply::plain(&OrganizationFiguresView {
         organization_id: id,
         children: children.get(&id).copied().unwrap_or(0),

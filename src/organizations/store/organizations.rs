@@ -8,11 +8,11 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 
-use super::tree;
+use super::{history, tree};
 use crate::access::{Module, Scope};
 use crate::db::page::{Condition, all_of, holds};
 use crate::db::schema::{accounts, divisions, organization_liaisons, organization_tree, organizations, people, posts, sites};
-use crate::db::scope::{below, lies_in};
+use crate::db::scope::{below, lies_below, lies_in};
 use crate::http::PageRequest;
 use crate::http::page::{Counted, Listed};
 use crate::ids::{AccountId, OrganizationId};
@@ -90,7 +90,8 @@ pub struct Obstacles {
     pub sites: i64,
 }
 
-type Source =
+/// The tree and its organizations.
+pub type Source =
     InnerJoinQuerySource<organization_tree::table, organizations::table, Eq<organizations::id, organization_tree::descendant_id>>;
 
 /// The tree joined with its organizations: the order by `descendant_id` is that of the index.
@@ -100,17 +101,53 @@ macro_rules! listed {
     };
 }
 
-fn matching<'a>(roots: &[OrganizationId], filter: &'a OrganizationFilter) -> Condition<'a, Source> {
-    let mut all: Vec<Condition<'a, Source>> = vec![Box::new(organization_tree::to_on.is_null().nullable())];
-    match roots {
-        [only] => all.push(Box::new(organization_tree::ancestor_id.eq(*only).nullable())),
-        many => all.push(Box::new(organization_tree::ancestor_id.eq_any(many.to_vec()).nullable())),
+/// The places that a list is looked for below: today's, because access follows today's tree, whatever day is asked about.
+async fn places(conn: &AsyncPgConnection, scope: &Scope, filter: &OrganizationFilter) -> QueryResult<Vec<OrganizationId>> {
+    match filter.as_of {
+        None => tree::roots(conn, scope, filter.within).await,
+        Some(_) => Ok(scope.places().to_vec()),
+    }
+}
+
+/// One row of the tree per organization: a range of the index below one root; else the row of each with itself, so that nothing
+/// stands twice although a subtree has moved below another root since the roots were read.
+fn placed<'a>(places: &[OrganizationId], filter: &OrganizationFilter) -> Vec<Condition<'a, Source>> {
+    use organization_tree::{ancestor_id, descendant_id, to_on};
+    match (filter.as_of, places, filter.within) {
+        (None, [only], _) => vec![Box::new(to_on.is_null().nullable()), Box::new(ancestor_id.eq(*only).nullable())],
+        (None, many, _) => vec![
+            Box::new(to_on.is_null().nullable()),
+            Box::new(ancestor_id.eq(descendant_id).nullable()),
+            Box::new(descendant_id.eq_any(below(many)).nullable()),
+        ],
+        (Some(day), places, within) => vec![
+            Box::new(tree::held_on(day).nullable()),
+            match within {
+                Some(top) => Box::new(ancestor_id.eq(top).nullable()),
+                None => Box::new(ancestor_id.eq(descendant_id).nullable()),
+            },
+            Box::new(descendant_id.eq_any(below(places)).nullable()),
+        ],
+    }
+}
+
+fn matching<'a>(places: &[OrganizationId], filter: &'a OrganizationFilter) -> Condition<'a, Source> {
+    let mut all = placed(places, filter);
+    match filter.as_of {
+        None => {
+            when!(all,
+                filter.status, |statuses| organizations::status.eq_any(statuses);
+                filter.parent_id, |parent| organizations::parent_id.eq(parent);
+            );
+        }
+        Some(day) => {
+            all.extend(filter.status.as_ref().map(|statuses| history::in_status_on(statuses, day)));
+            when!(all, filter.parent_id, |parent| organizations::id.eq_any(tree::children_on(*parent, day)););
+        }
     }
     when!(all,
         filter.kind, |kinds| organizations::kind.eq_any(kinds);
         filter.level, |levels| organizations::level.eq_any(levels);
-        filter.status, |statuses| organizations::status.eq_any(statuses);
-        filter.parent_id, |parent| organizations::parent_id.eq(parent);
         filter.division_code, |code| organizations::division_code.eq(code);
         filter.tag, |tag| organizations::tags.contains(vec![tag]);
         filter.q, |q| holds(organizations::name, q);
@@ -122,7 +159,7 @@ fn matching<'a>(roots: &[OrganizationId], filter: &'a OrganizationFilter) -> Con
     all_of(all)
 }
 
-/// One page of the organizations in a scope.
+/// One page of the organizations in a scope, with the shape they had on the day that is asked about.
 pub async fn list(
     conn: &AsyncPgConnection,
     scope: &Scope,
@@ -130,15 +167,16 @@ pub async fn list(
     page: &PageRequest,
 ) -> QueryResult<Listed<Organization>> {
     // A place below the caller's is the usual question, and the statement itself can see that it is one.
-    if let Some(top) = filter.within {
+    if let (Some(top), None) = (filter.within, filter.as_of) {
         let inside = || -> Condition<'_, Source> { Box::new(matching(&[top], filter).and(lies_in(scope, top).nullable())) };
         let listed = list_matching(conn, inside, page).await?;
         if !listed.rows.is_empty() {
             return Ok(listed);
         }
     }
-    let roots = tree::roots(conn, scope, filter.within).await?;
-    list_matching(conn, || matching(&roots, filter), page).await
+    let places = places(conn, scope, filter).await?;
+    let listed = list_matching(conn, || matching(&places, filter), page).await?;
+    Ok(Listed { rows: history::shaped(conn, listed.rows, filter.as_of).await?, ..listed })
 }
 
 async fn list_matching<'a>(
@@ -158,12 +196,22 @@ pub async fn counts(
     filter: &OrganizationFilter,
     by: OrganizationsBy,
 ) -> QueryResult<Vec<Counted>> {
-    let roots = tree::roots(conn, scope, filter.within).await?;
-    let rows = listed!().filter(matching(&roots, filter));
-    match by {
-        OrganizationsBy::Kind => count_by!(conn, rows, organizations::kind),
-        OrganizationsBy::Level => count_by!(conn, rows, organizations::level),
-        OrganizationsBy::Status => count_by!(conn, rows, organizations::status),
+    let places = places(conn, scope, filter).await?;
+    let rows = || listed!().filter(matching(&places, filter));
+    match (by, filter.as_of) {
+        (OrganizationsBy::Kind, _) => count_by!(conn, rows(), organizations::kind),
+        (OrganizationsBy::Level, _) => count_by!(conn, rows(), organizations::level),
+        (OrganizationsBy::Status, None) => count_by!(conn, rows(), organizations::status),
+        (OrganizationsBy::Status, Some(day)) => {
+            let mut counts = Vec::new();
+            for status in OrganizationStatus::ALL {
+                let rows = rows().filter(history::in_status_on(&[*status], day));
+                let count: i64 = rows.select(count_star()).first(&mut conn).await?;
+                counts.push((Some(status.to_string()), count));
+            }
+            counts.retain(|(_, count)| *count > 0);
+            Ok(counts)
+        }
     }
 }
 
@@ -188,6 +236,8 @@ pub struct Whole {
     pub liaisons: Vec<(AccountId, String, Vec<Module>)>,
     /// Whether it lies where the caller may write.
     pub writable: bool,
+    /// Whether its parent does, too.
+    pub writable_above: bool,
 }
 
 /// One organization in the scope `reads`, or wherever it is, with what its view shows beside it.
@@ -212,10 +262,12 @@ pub async fn whole(
             parents.fields(reference()).nullable(),
             successors.fields(reference()).nullable(),
             lies_in(writes, id),
+            lies_below(writes, id),
         ))
         .first(&mut conn);
-    let ((organization, parent, successor, writable), liaisons) = futures_util::try_join!(row, liaisons(conn, id))?;
-    Ok(Whole { organization, parent, successor, liaisons, writable })
+    let (row, liaisons) = futures_util::try_join!(row, liaisons(conn, id))?;
+    let (organization, parent, successor, writable, writable_above) = row;
+    Ok(Whole { organization, parent, successor, liaisons, writable, writable_above })
 }
 
 /// Locks one organization in a scope until the transaction ends.
@@ -241,6 +293,11 @@ pub async fn hold(conn: &mut AsyncPgConnection, scope: &Scope, id: OrganizationI
         .optional()
 }
 
+/// Locks another organization in a scope, one that takes something over.
+pub async fn lock_other(conn: &mut AsyncPgConnection, scope: &Scope, id: OrganizationId) -> QueryResult<Option<Organization>> {
+    lock(conn, scope, id).await.optional()
+}
+
 /// Any organization, for rules about its children.
 pub async fn parent_of(mut conn: &AsyncPgConnection, organization: &Organization) -> QueryResult<Option<Organization>> {
     let Some(parent) = organization.parent_id else { return Ok(None) };
@@ -263,13 +320,17 @@ pub async fn references(
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 
-/// One page of the children of an organization.
+/// One page of the children of an organization: of today, or those in a scope that it had on a day.
 pub async fn children(
     conn: &AsyncPgConnection,
+    scope: &Scope,
     parent: OrganizationId,
     filter: &ChildrenFilter,
     page: &PageRequest,
 ) -> QueryResult<Listed<Organization>> {
+    if let Some(day) = filter.as_of {
+        return children_on(conn, scope, parent, day, filter, page).await;
+    }
     let matching = || {
         let mut all: Vec<Condition<'_, organizations::table>> = vec![Box::new(organizations::parent_id.eq(parent))];
         when!(all,
@@ -280,6 +341,37 @@ pub async fn children(
     };
     let rows = || organizations::table.filter(matching());
     load_page!(conn, page, rows(), Organization::as_select(), by(organizations::id, organizations::updated_at))
+}
+
+async fn children_on(
+    conn: &AsyncPgConnection,
+    scope: &Scope,
+    parent: OrganizationId,
+    day: NaiveDate,
+    filter: &ChildrenFilter,
+    page: &PageRequest,
+) -> QueryResult<Listed<Organization>> {
+    let matching = || {
+        let mut all: Vec<Condition<'_, Source>> = vec![
+            Box::new(tree::held_on(day).nullable()),
+            Box::new(organization_tree::ancestor_id.eq(parent).nullable()),
+            Box::new(organization_tree::depth.eq(1).nullable()),
+            Box::new(organization_tree::descendant_id.eq_any(below(scope.places())).nullable()),
+        ];
+        when!(all, filter.kind, |kinds| organizations::kind.eq_any(kinds););
+        all.extend(filter.status.as_ref().map(|statuses| history::in_status_on(statuses, day)));
+        all_of(all)
+    };
+    let rows = || listed!().filter(matching());
+    let listed: QueryResult<Listed<Organization>> = load_page!(
+        conn,
+        page,
+        rows(),
+        Organization::as_select(),
+        by(organization_tree::descendant_id, organizations::updated_at)
+    );
+    let listed = listed?;
+    Ok(Listed { rows: history::shaped(conn, listed.rows, Some(day)).await?, ..listed })
 }
 
 /// How many active children each of some organizations has.
@@ -294,12 +386,32 @@ pub async fn child_counts(mut conn: &AsyncPgConnection, ids: Vec<OrganizationId>
     Ok(rows.into_iter().filter_map(|(id, count)| Some((id?, count))).collect())
 }
 
-/// What lies above an organization, from the top down.
-pub async fn ancestors(mut conn: &AsyncPgConnection, id: OrganizationId) -> QueryResult<Vec<Organization>> {
+/// How many active children in a scope each of some organizations had on a day.
+pub async fn child_counts_on(
+    mut conn: &AsyncPgConnection,
+    scope: &Scope,
+    ids: Vec<OrganizationId>,
+    day: NaiveDate,
+) -> QueryResult<HashMap<OrganizationId, i64>> {
+    let rows: Vec<(OrganizationId, i64)> = listed!()
+        .filter(organization_tree::ancestor_id.eq_any(ids))
+        .filter(organization_tree::depth.eq(1))
+        .filter(tree::held_on(day))
+        .filter(organization_tree::descendant_id.eq_any(below(scope.places())))
+        .filter(history::in_status_on(&[OrganizationStatus::Active], day))
+        .group_by(organization_tree::ancestor_id)
+        .select((organization_tree::ancestor_id, count_star()))
+        .load(&mut conn)
+        .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// What lies above an organization on a day, from the top down.
+pub async fn ancestors(mut conn: &AsyncPgConnection, id: OrganizationId, day: NaiveDate) -> QueryResult<Vec<Organization>> {
     organization_tree::table
         .inner_join(organizations::table.on(organizations::id.eq(organization_tree::ancestor_id)))
         .filter(organization_tree::descendant_id.eq(id))
-        .filter(organization_tree::to_on.is_null())
+        .filter(tree::held_on(day))
         .filter(organization_tree::depth.gt(0))
         .order(organization_tree::depth.desc())
         .select(Organization::as_select())
@@ -385,6 +497,8 @@ pub async fn insert_many(conn: &mut AsyncPgConnection, rows: &[Organization], fr
             .get_results(conn)
             .await?;
         tree::grow(conn, &fresh, from_on).await?;
+        let made: Vec<_> = part.iter().filter(|row| fresh.contains(&row.id)).collect();
+        history::record_made(conn, &made, from_on).await?;
         written += fresh.len();
     }
     Ok(written)
@@ -426,19 +540,76 @@ pub async fn set_parent(
         .await
 }
 
-/// Dissolves an organization. It stays in the tree, so that whoever saw it can still read what it did.
-pub async fn dissolve(
+/// Ends an organization. It stays in the tree, so that whoever saw it can still read what it did.
+pub async fn end(
     conn: &mut AsyncPgConnection,
-    id: OrganizationId,
+    before: &Organization,
+    status: OrganizationStatus,
     successor: Option<OrganizationId>,
     now: DateTime<Utc>,
     today: NaiveDate,
 ) -> QueryResult<Organization> {
-    diesel::update(organizations::table.find(id))
+    history::keep_status(conn, before, today).await?;
+    diesel::update(organizations::table.find(before.id))
         .set((
-            organizations::status.eq(OrganizationStatus::Dissolved),
+            organizations::status.eq(status),
             organizations::status_changed_on.eq(today),
             organizations::successor_id.eq(successor),
+            organizations::version.eq(organizations::version + 1),
+            organizations::updated_at.eq(now),
+        ))
+        .returning(Organization::as_returning())
+        .get_result(conn)
+        .await
+}
+
+/// Lets a dissolved organization work again, below this parent and with this code. Call it under [`tree::lock_alone`].
+pub async fn reactivate(
+    conn: &mut AsyncPgConnection,
+    before: &Organization,
+    parent: Option<OrganizationId>,
+    division_code: Option<&str>,
+    now: DateTime<Utc>,
+    today: NaiveDate,
+) -> QueryResult<Organization> {
+    history::keep_status(conn, before, today).await?;
+    if let Some(parent) = parent.filter(|parent| before.parent_id != Some(*parent)) {
+        tree::graft(conn, before.id, parent, today).await?;
+    }
+    diesel::update(organizations::table.find(before.id))
+        .set((
+            organizations::status.eq(OrganizationStatus::Active),
+            organizations::status_changed_on.eq(today),
+            organizations::successor_id.eq(None::<OrganizationId>),
+            organizations::parent_id.eq(parent),
+            organizations::division_code.eq(division_code),
+            organizations::version.eq(organizations::version + 1),
+            organizations::updated_at.eq(now),
+        ))
+        .returning(Organization::as_returning())
+        .get_result(conn)
+        .await
+}
+
+/// Raises the version of an organization that has given something away.
+pub async fn touch(conn: &mut AsyncPgConnection, id: OrganizationId, now: DateTime<Utc>) -> QueryResult<Organization> {
+    diesel::update(organizations::table.find(id))
+        .set((organizations::version.eq(organizations::version + 1), organizations::updated_at.eq(now)))
+        .returning(Organization::as_returning())
+        .get_result(conn)
+        .await
+}
+
+/// Gives an organization another division code.
+pub async fn set_division(
+    conn: &mut AsyncPgConnection,
+    id: OrganizationId,
+    division_code: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<Organization> {
+    diesel::update(organizations::table.find(id))
+        .set((
+            organizations::division_code.eq(division_code),
             organizations::version.eq(organizations::version + 1),
             organizations::updated_at.eq(now),
         ))

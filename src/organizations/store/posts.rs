@@ -2,19 +2,19 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Date, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::tree;
 use crate::access::Scope;
 use crate::db::page::{Condition, all_of};
-use crate::db::schema::{posts, work_items};
+use crate::db::schema::{organizations, people, posts};
 use crate::db::scope::below;
 use crate::http::PageRequest;
 use crate::http::page::{Counted, Listed};
 use crate::ids::{OrganizationId, PersonId, PostId};
 use crate::organizations::api::posts::{PostFilter, PostsBy};
 use crate::organizations::rules::{EmploymentMode, PostPosition, Secondment};
+use crate::work_items::{self, Awaited, Waiting, Worker};
 use crate::{count_by, load_page, when};
 
 /// A post as it is stored.
@@ -47,9 +47,10 @@ pub struct PostEdit {
     pub from_on: NaiveDate,
     pub to_on: Option<NaiveDate>,
     pub appointed_by: Option<String>,
+    pub end_reason: Option<String>,
 }
 
-fn matching<'a>(roots: &[OrganizationId], filter: &'a PostFilter, today: NaiveDate) -> Condition<'a, posts::table> {
+fn matching<'a>(roots: &[OrganizationId], filter: &'a PostFilter, me: &Worker, today: NaiveDate) -> Condition<'a, posts::table> {
     let mut all: Vec<Condition<'a, posts::table>> = vec![Box::new(posts::organization_id.eq_any(below(roots)).nullable())];
     when!(all,
         filter.organization_id, |id| posts::organization_id.eq(id);
@@ -61,6 +62,9 @@ fn matching<'a>(roots: &[OrganizationId], filter: &'a PostFilter, today: NaiveDa
         filter.updated_at_gte, |from| posts::updated_at.ge(from);
         filter.updated_at_lt, |before| posts::updated_at.lt(before);
     );
+    if filter.awaiting == Some(Awaited::Me) {
+        all.push(Box::new(posts::id.eq_any(work_items::subjects_awaiting(me, "post")).nullable()));
+    }
     match filter.current {
         Some(true) => {
             all.push(Box::new(posts::from_on.le(today).nullable()));
@@ -77,11 +81,12 @@ pub async fn list(
     conn: &AsyncPgConnection,
     scope: &Scope,
     filter: &PostFilter,
+    me: &Worker,
     today: NaiveDate,
     page: &PageRequest,
 ) -> QueryResult<Listed<Post>> {
     let roots = tree::roots(conn, scope, filter.within).await?;
-    let rows = || posts::table.filter(matching(&roots, filter, today));
+    let rows = || posts::table.filter(matching(&roots, filter, me, today));
     load_page!(conn, page, rows(), Post::as_select(), by(posts::id, posts::updated_at))
 }
 
@@ -90,11 +95,12 @@ pub async fn counts(
     mut conn: &AsyncPgConnection,
     scope: &Scope,
     filter: &PostFilter,
+    me: &Worker,
     today: NaiveDate,
     by: PostsBy,
 ) -> QueryResult<Vec<Counted>> {
     let roots = tree::roots(conn, scope, filter.within).await?;
-    let rows = posts::table.filter(matching(&roots, filter, today));
+    let rows = posts::table.filter(matching(&roots, filter, me, today));
     match by {
         PostsBy::Position => count_by!(conn, rows, posts::position),
         PostsBy::EmploymentMode => count_by!(conn, rows, posts::employment_mode),
@@ -166,43 +172,30 @@ pub async fn end(
         .await
 }
 
-/// Kind of the work item that tells of a term about to end.
-pub const EXPIRING: &str = "post_expiring";
 /// How long before the last day it is announced.
 const NOTICE: TimeDelta = TimeDelta::days(30);
 
-// The ids are UUIDv7, which PostgreSQL 15 cannot make: milliseconds, then random bits, version 7 (RFC 9562).
-const ANNOUNCE: &str = "INSERT INTO work_items (id, kind, title, subject_type, subject_id, organization_id, permission, since, due_on)
-    SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING
-            substring(int8send(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid,
-        $1, organizations.name || people.name || label.zh || '任期将于' || posts.to_on || '届满', 'post', posts.id,
-        posts.organization_id, 'post.write', $2, posts.to_on
-    FROM posts
-    JOIN organizations ON organizations.id = posts.organization_id
-    JOIN people ON people.id = posts.person_id
-    JOIN unnest($3, $4) AS label (code, zh) ON label.code = posts.position
-    WHERE posts.to_on BETWEEN $5 AND $6
-    ON CONFLICT (subject_type, subject_id, kind) WHERE done_at IS NULL DO NOTHING";
-
-/// Opens a work item for every post whose last day is near.
-pub async fn announce_expiring(conn: &mut AsyncPgConnection, due: DateTime<Utc>, today: NaiveDate) -> QueryResult<usize> {
-    let (codes, labels): (Vec<&str>, Vec<&str>) = PostPosition::LABELS.iter().map(|(code, zh, _)| (*code, *zh)).unzip();
-    diesel::sql_query(ANNOUNCE)
-        .bind::<Text, _>(EXPIRING)
-        .bind::<Timestamptz, _>(due)
-        .bind::<Array<Text>, _>(codes)
-        .bind::<Array<Text>, _>(labels)
-        .bind::<Date, _>(today)
-        .bind::<Date, _>(today + NOTICE)
-        .execute(conn)
-        .await
-}
-
-/// Closes the work items of posts whose last day has passed: there is nothing left to decide about them.
-pub async fn forget_expired(conn: &mut AsyncPgConnection, due: DateTime<Utc>, today: NaiveDate) -> QueryResult<usize> {
-    let over = work_items::table
-        .filter(work_items::kind.eq(EXPIRING))
-        .filter(work_items::done_at.is_null())
-        .filter(work_items::due_on.lt(today));
-    diesel::update(over).set(work_items::done_at.eq(due)).execute(conn).await
+/// Posts whose last day is near, for the work item that tells of it. Of one that somebody has ended nothing is left to decide.
+pub async fn expiring(conn: &mut AsyncPgConnection, today: NaiveDate) -> QueryResult<Vec<Waiting>> {
+    type Row = (PostId, PostPosition, Option<NaiveDate>, OrganizationId, String, String);
+    let rows: Vec<Row> = posts::table
+        .inner_join(organizations::table.on(organizations::id.eq(posts::organization_id)))
+        .inner_join(people::table.on(people::id.eq(posts::person_id)))
+        .filter(posts::to_on.between(today, today + NOTICE))
+        .filter(posts::end_reason.is_null())
+        .select((posts::id, posts::position, posts::to_on, organizations::id, organizations::name, people::name))
+        .load(conn)
+        .await?;
+    let label = |position: PostPosition| {
+        PostPosition::LABELS.iter().find(|(code, ..)| *code == position.as_str()).map_or("", |(_, zh, _)| zh)
+    };
+    let waiting = |(id, position, to_on, organization_id, organization, person): Row| Waiting {
+        title: format!("{organization}{person}{}任期将于{}届满", label(position), to_on.unwrap_or(today)),
+        subject_id: id.0,
+        subject_number: None,
+        organization_id,
+        account_id: None,
+        due_on: to_on,
+    };
+    Ok(rows.into_iter().map(waiting).collect())
 }

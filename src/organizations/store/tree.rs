@@ -1,6 +1,8 @@
 //! The closure of the tree with its validity: the open rows are today, the closed ones history. Every change of it happens under
 //! one advisory lock: creations share it, moves and dissolutions hold it alone, so two moves cannot close a cycle between them.
 
+use std::collections::HashMap;
+
 use chrono::NaiveDate;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Date, Uuid as SqlUuid};
@@ -8,26 +10,25 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::access::Scope;
 use crate::db::schema::organization_tree;
-use crate::db::scope::below;
+use crate::db::scope::{Below, below};
 use crate::ids::OrganizationId;
 use crate::organizations::rules;
 
 /// The lock of the tree: "tree" in ASCII.
 const LOCK: i64 = 0x7472_6565;
 
-/// The tops of the disjoint subtrees that are in `scope` and `within` a subtree.
+/// The tops of the subtrees that are in `scope` and `within` a subtree. One may lie below another.
 pub async fn roots(
     mut conn: &AsyncPgConnection,
     scope: &Scope,
     within: Option<OrganizationId>,
 ) -> QueryResult<Vec<OrganizationId>> {
     let places = scope.places();
-    match (places, within) {
-        ([only], None) => return Ok(vec![*only]),
-        (places, Some(top)) if places.contains(&top) => return Ok(vec![top]),
-        _ => {}
+    let Some(within) = within else { return Ok(places.to_vec()) };
+    if places.contains(&within) {
+        return Ok(vec![within]);
     }
-    let all: Vec<OrganizationId> = places.iter().copied().chain(within).collect();
+    let all: Vec<OrganizationId> = places.iter().copied().chain([within]).collect();
     let pairs: Vec<(OrganizationId, OrganizationId)> = organization_tree::table
         .filter(organization_tree::ancestor_id.eq_any(&all))
         .filter(organization_tree::descendant_id.eq_any(&all))
@@ -42,6 +43,43 @@ pub async fn roots(
 pub async fn is_below(mut conn: &AsyncPgConnection, id: OrganizationId, above: OrganizationId) -> QueryResult<bool> {
     let pair = below(&[above]).filter(organization_tree::descendant_id.eq(id));
     diesel::select(diesel::dsl::exists(pair)).get_result(&mut conn).await
+}
+
+/// Whether a row of the tree held on a day.
+#[diesel::dsl::auto_type]
+pub fn held_on(day: NaiveDate) -> _ {
+    let open = organization_tree::to_on.is_null();
+    let later = organization_tree::to_on.gt(day).assume_not_null();
+    organization_tree::from_on.le(day).and(open.or(later))
+}
+
+/// Selects the children that an organization had on a day.
+pub fn children_on<'a>(parent: OrganizationId, day: NaiveDate) -> Below<'a> {
+    let held = organization_tree::table.select(organization_tree::descendant_id).into_boxed().filter(held_on(day));
+    held.filter(organization_tree::ancestor_id.eq(parent)).filter(organization_tree::depth.eq(1))
+}
+
+/// Whether an organization was there on a day.
+pub async fn was_there(mut conn: &AsyncPgConnection, id: OrganizationId, day: NaiveDate) -> QueryResult<bool> {
+    let itself = organization_tree::ancestor_id.eq(id).and(organization_tree::descendant_id.eq(id));
+    let row = organization_tree::table.filter(itself).filter(organization_tree::from_on.le(day));
+    diesel::select(diesel::dsl::exists(row)).get_result(&mut conn).await
+}
+
+/// The parents that organizations had on a day.
+pub async fn parents_on(
+    mut conn: &AsyncPgConnection,
+    ids: &[OrganizationId],
+    day: NaiveDate,
+) -> QueryResult<HashMap<OrganizationId, OrganizationId>> {
+    let pairs: Vec<(OrganizationId, OrganizationId)> = organization_tree::table
+        .filter(organization_tree::descendant_id.eq_any(ids))
+        .filter(organization_tree::depth.eq(1))
+        .filter(held_on(day))
+        .select((organization_tree::descendant_id, organization_tree::ancestor_id))
+        .load(&mut conn)
+        .await?;
+    Ok(pairs.into_iter().collect())
 }
 
 /// Nobody moves or dissolves until the transaction ends.

@@ -1,9 +1,16 @@
 //! What a body may be, where it may hang, which codes fit it, and what may be done with it now. Pure functions.
 
+mod life;
+
 use chrono::NaiveDate;
 
 use crate::ids::OrganizationId;
 use crate::text_enum;
+
+pub use life::{
+    AccountStrategy, ChildStrategy, Effects, IrreversibleFact, OrganizationEventKind, OrganizationStep, PostFate, PostStrategy,
+    SiteStrategy, StepRefusal, Term, fate_of, irreversible, kept_code, may_merge,
+};
 
 text_enum! {
     /// What kind of body an organization is; decides where it may hang.
@@ -312,30 +319,19 @@ fn significant(code: &str) -> &str {
     }
 }
 
-/// The tops of disjoint subtrees that are both in a scope and `within` a subtree. `pairs` tells who lies below whom among the
-/// places and `within`, each of them below itself too.
+/// The tops of the subtrees that are both in a scope and `within` a subtree. `pairs` tells who lies below whom among the places
+/// and `within`, each of them below itself too. One top may lie below another: were it left out, what is below it would be lost
+/// to a reader when it moves away before she reads.
 pub fn common_roots(
     places: &[OrganizationId],
-    within: Option<OrganizationId>,
+    within: OrganizationId,
     pairs: &[(OrganizationId, OrganizationId)],
 ) -> Vec<OrganizationId> {
     let below = |above: OrganizationId, below: OrganizationId| pairs.contains(&(above, below));
-    let roots: Vec<_> = match within {
-        None => places.to_vec(),
-        Some(top) if places.iter().any(|place| below(*place, top)) => vec![top],
-        Some(top) => places.iter().copied().filter(|place| below(top, *place)).collect(),
-    };
-    roots.iter().copied().filter(|root| !roots.iter().any(|other| other != root && below(*other, *root))).collect()
-}
-
-impl OrganizationStatus {
-    /// What may be done with an organization now, by somebody who may write it.
-    pub const fn actions(self) -> &'static [&'static str] {
-        match self {
-            Self::Active => &["update", "move", "dissolve"],
-            Self::Dissolved | Self::Merged => &[],
-        }
+    if places.iter().any(|place| below(*place, within)) {
+        return vec![within];
     }
+    places.iter().copied().filter(|place| below(within, *place)).collect()
 }
 
 impl PostStatus {
@@ -439,19 +435,18 @@ mod tests {
     }
 
     #[test]
-    fn roots_are_the_disjoint_tops_of_what_scope_and_filter_share() {
+    fn roots_are_the_tops_of_what_scope_and_filter_share() {
         let [city, county, township, other] = std::array::from_fn(|_| OrganizationId::generate());
         let all = [city, county, township, other];
         let mut pairs: Vec<_> = all.iter().map(|id| (*id, *id)).collect();
         pairs.extend([(city, county), (city, township), (city, other), (county, township)]);
         for (places, within, expected) in [
-            (vec![city], None, vec![city]),
-            (vec![county, township, other], None, vec![county, other]),
-            (vec![city], Some(township), vec![township]),
-            (vec![county, other], Some(city), vec![county, other]),
-            (vec![township, county], Some(city), vec![county]),
-            (vec![county], Some(other), vec![]),
-            (vec![], Some(city), vec![]),
+            (vec![city], township, vec![township]),
+            (vec![county, other], city, vec![county, other]),
+            (vec![township, county], city, vec![township, county]),
+            (vec![township, city], county, vec![county]),
+            (vec![county], other, vec![]),
+            (vec![], city, vec![]),
         ] {
             assert_eq!(common_roots(&places, within, &pairs), expected);
         }
@@ -470,7 +465,6 @@ mod tests {
 
     #[test]
     fn nothing_can_be_done_with_what_is_over_but_correct_an_ended_post() {
-        assert!(OrganizationStatus::Dissolved.actions().is_empty() && OrganizationStatus::Merged.actions().is_empty());
         assert!(SiteStatus::Closed.actions(true, true).is_empty());
         assert_eq!(SiteStatus::Active.actions(false, true), ["accredit"]);
         assert_eq!(PostStatus::Ended.actions(), ["update"]);
