@@ -28,6 +28,7 @@ class Scenario:
     connections: int = 64
     statements: list = field(default_factory=list)
     pgbench: Pgbench = None
+    alone: Pgbench = None  # only the first of several statements, the row itself
 
 
 def small(service):
@@ -103,6 +104,8 @@ class Plan:
             scenario.statements, prepared = statements_of(service, lambda: self.get(scenario, sampled))
             scenario.prepared = prepared
             scenario.pgbench = Pgbench(service, folder, str(index), scenario.statements, scenario.ranges, sampled)
+            if len(scenario.statements) > 1:
+                scenario.alone = Pgbench(service, folder, f"{index}-alone", scenario.statements[:1], scenario.ranges, sampled)
             self.write_plan(scenario, index)
         signing_in = Scenario("sign-in", "/api/v1/auth/login", connections=16,
                               body=json.dumps({"username": "city-viewer", "password": service.sign_ins["city-viewer"]}))
