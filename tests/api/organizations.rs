@@ -240,6 +240,24 @@ async fn who_may_not_create_is_told_so_before_what_is_wrong_with_the_body() {
 }
 
 #[actix_web::test]
+async fn what_was_read_of_an_organization_can_be_sent_back_when_a_liaison_has_left() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("county-admin").await;
+    let path = format!("/api/v1/organizations/{COUNTY}");
+    let officer = "0168028c-2f00-7000-8004-000000000009";
+    let liaison = |account: &str| json!([{ "account_id": account, "modules": ["plans"] }]);
+    let edit = |liaisons: Value| {
+        json!({ "name": "岳阳楼区妇联", "short_name": null, "host_name": null, "division_code": "430602", "uscc": null,
+        "address": null, "location": null, "phone": null, "founded_on": null, "approval_document": null, "tags": [], "liaisons": liaisons })
+    };
+    admin.put(&path).if_match("\"1\"").json(&edit(liaison(officer))).await.expect(200);
+    admin.post(format!("/api/v1/accounts/{officer}/disable")).if_match("\"1\"").await.expect(200);
+    admin.put(&path).if_match("\"2\"").json(&edit(liaison(officer))).await.expect(200);
+    let other = admin.put(&path).if_match("\"3\"").json(&edit(liaison("0168028c-2f00-7000-8004-000000000013"))).await.expect(422);
+    assert_eq!(other.faults(), [("/liaisons/0/account_id".to_owned(), "unknown_reference".to_owned())]);
+}
+
+#[actix_web::test]
 async fn counts_take_the_filters_of_their_list() {
     let app = TestApp::new().await;
     let admin = app.sign_in("city-admin").await;
@@ -391,9 +409,10 @@ async fn who_administers_a_subtree_is_not_told_that_she_may_move_its_top_away() 
     let actions = async |client: &Client, id: &str| {
         client.get(format!("/api/v1/organizations/{id}")).await.expect(200).json["allowed_actions"].clone()
     };
-    assert_eq!(actions(&county, COUNTY).await, json!(["update", "dissolve"]));
-    assert_eq!(actions(&county, TOWNSHIP).await, json!(["update", "move", "dissolve"]));
-    assert_eq!(actions(&app.sign_in("city-admin").await, COUNTY).await, json!(["update", "move", "dissolve"]));
+    assert_eq!(actions(&county, COUNTY).await, json!(["update", "dissolve", "merge"]));
+    let all = json!(["update", "move", "dissolve", "merge", "split"]);
+    assert_eq!(actions(&county, TOWNSHIP).await, all);
+    assert_eq!(actions(&app.sign_in("city-admin").await, COUNTY).await, all);
     let body = json!({ "parent_id": TOWNSHIP, "division_code": null, "reason": "x" });
     let refused = county.post(format!("/api/v1/organizations/{COUNTY}/move")).if_match("\"1\"").json(&body).await;
     refused.expect_problem(403, "permission_denied");

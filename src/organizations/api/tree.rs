@@ -62,18 +62,13 @@ pub async fn move_organization(command: Command, path: Path<MovedOrganizationPat
     let id = path.id;
     command
         .run(async move |tx| {
-            let before = begin(tx, id, OrganizationStep::Move).await?;
+            let before = begin(tx, id, OrganizationStep::Move, Some("parent_id")).await?;
             let scope = tx.scope();
             let body: MoveOrganization = tx.body()?;
             let parent = store::hold(tx.conn(), &scope, body.parent_id).await?;
             let Some(parent) = parent.filter(|parent| parent.status == OrganizationStatus::Active) else {
                 return Err(ApiError::invalid(vec![FieldError::unknown_reference("/parent_id")]));
             };
-            // Who moves her own top away would move it out of her own hands.
-            if let Some(old) = before.parent_id {
-                tx.require(old).await?;
-            }
-            tx.require(parent.id).await?;
             let mut faults = Faults::default();
             faults.0.extend(check_parent(before.kind, before.level, &parent));
             let code = body.division_code.as_deref();

@@ -276,7 +276,9 @@ pub async fn update_organization(command: Command, path: Path<OrganizationPath>)
             faults.0.extend(body.division_code.as_deref().and_then(|code| division_fault(before.kind, code, parent.as_ref())));
             check_codes(tx, &mut faults, body.division_code.as_deref(), body.uscc.as_deref()).await?;
             let accounts: Vec<AccountId> = body.liaisons.iter().map(|liaison| liaison.account_id).collect();
-            let known = store::known_accounts(tx.conn(), &scope, &accounts).await?;
+            let mut known = store::known_accounts(tx.conn(), &scope, &accounts).await?;
+            // What was read can be sent back: whom reminders reach already stays, even disabled or kept elsewhere since.
+            known.extend(store::liaisons(tx.conn(), id).await?.into_iter().map(|(account, ..)| account));
             for (index, account) in accounts.iter().enumerate() {
                 let once = !accounts[..index].contains(account);
                 faults.check(once && known.contains(account), || {

@@ -56,7 +56,7 @@ pub async fn dissolve_organization(command: Command, path: Path<MovedOrganizatio
     let id = path.id;
     command
         .run(async move |tx| {
-            let before = begin(tx, id, OrganizationStep::Dissolve).await?;
+            let before = begin(tx, id, OrganizationStep::Dissolve, Some("successor_id")).await?;
             let today = tx.today();
             // What is in the way is a matter of the state: it is told before what is wrong with the body.
             let settled = Strategies {

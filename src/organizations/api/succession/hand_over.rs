@@ -19,7 +19,7 @@ use crate::organizations::store::organizations::{self as store, Organization};
 use crate::organizations::store::posts::{self, Post};
 use crate::organizations::store::sites::{self, Site};
 use crate::organizations::store::{people, succession};
-use crate::work_items;
+use crate::work_items::{self, POST_EXPIRING};
 
 /// What becomes of what an organization has. None: it stays where it is.
 #[derive(Default)]
@@ -161,7 +161,7 @@ pub async fn move_post(
         PostFate::Begin => today,
     };
     let ended = posts::end(tx.conn(), post.id, last_day, reason, now).await?;
-    work_items::close(tx.conn(), posts::EXPIRING, post.id.0, Some(by), now).await?;
+    work_items::close(tx.conn(), &POST_EXPIRING, post.id.0, Some(by), now).await?;
     let change = Change::of("post.ended", "post", post.id, post.organization_id);
     let change = change.before(&json!({ "to_on": post.to_on })).after(&json!({ "to_on": ended.to_on })).because(reason);
     tx.record(change).await?;

@@ -66,7 +66,7 @@ pub async fn merge_organization(command: Command, path: Path<MovedOrganizationPa
     let id = path.id;
     command
         .run(async move |tx| {
-            let before = begin(tx, id, OrganizationStep::Merge).await?;
+            let before = begin(tx, id, OrganizationStep::Merge, Some("into_id")).await?;
             let body: MergeOrganization = tx.body()?;
             let into = taking_over(tx, body.into_id, "/into_id").await?;
             let mut faults = Faults::default();

@@ -63,14 +63,22 @@ impl IrreversibleView {
 }
 
 /// The organization of a command on the tree, locked with the tree: in scope, permitted, of the version read, in a state that
-/// allows the step. Only who may do it waits for the lock of the tree, and what she may do is looked at again under it.
-pub async fn begin(tx: &mut Tx, id: OrganizationId, step: OrganizationStep) -> ApiResult<Organization> {
+/// allows the step. Only who may do it waits for the lock of the tree, and what she may do is looked at again under it: with the
+/// organization, and with the other one that the field `other` of the body names.
+pub async fn begin(tx: &mut Tx, id: OrganizationId, step: OrganizationStep, other: Option<&str>) -> ApiResult<Organization> {
     let scope = tx.scope();
     store::find(tx.conn(), &scope, id).await?;
     tx.require(id).await?;
     tree::lock_alone(tx.conn()).await?;
     let before = store::lock(tx.conn(), &scope, id).await?;
     tx.require(id).await?;
+    // Who moves her own top away would move it out of her own hands.
+    if let (OrganizationStep::Move, Some(parent)) = (step, before.parent_id) {
+        tx.require(parent).await?;
+    }
+    if let Some(field) = other {
+        tx.require_at(field).await?;
+    }
     tx.check_version(before.version)?;
     check_step(&before, step)?;
     Ok(before)

@@ -53,7 +53,7 @@ pub async fn reactivate_organization(command: Command, path: Path<DissolvedOrgan
     let id = path.id;
     command
         .run(async move |tx| {
-            let before = begin(tx, id, OrganizationStep::Reactivate).await?;
+            let before = begin(tx, id, OrganizationStep::Reactivate, Some("parent_id")).await?;
             let body: ReactivateOrganization = tx.body()?;
             let parent = match body.parent_id.or(before.parent_id) {
                 Some(parent) => Some(taking_over(tx, parent, "/parent_id").await?),

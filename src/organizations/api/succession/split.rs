@@ -106,7 +106,7 @@ pub async fn split_organization(command: Command, path: Path<SplitOrganizationPa
     let id = path.id;
     command
         .run(async move |tx| {
-            let before = begin(tx, id, OrganizationStep::Split).await?;
+            let before = begin(tx, id, OrganizationStep::Split, None).await?;
             let body: SplitOrganization = tx.body()?;
             let parent = before.parent_id.ok_or_else(|| ApiError::internal("the top of the tree was to be split"))?;
             let parent = taking_over(tx, parent, "").await?;
