@@ -15,7 +15,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends "postgresql-client-17=17.*" \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin half-sky \
-    && install --directory --owner=half-sky --group=half-sky --mode=0700 /backups
+    && install --directory --owner=half-sky --group=half-sky --mode=0700 /backups /checkpoints
 COPY --from=build /build/target/release/half-sky /usr/local/bin/half-sky
 # By number, so that an orchestrator sees that it is not root.
 USER 10001:10001

@@ -241,6 +241,9 @@ pub const OPERATIONS: &[(&str, Need)] = &[
     ("get_indicator", Holds(P::PlanRead)),
     // running the service
     ("list_audit_entries", Holds(P::AuditRead)),
+    ("list_audit_checkpoints", Holds(P::AuditRead)),
+    ("verify_audit_entries", Holds(P::AuditRead)),
+    ("get_audit_keys", Public),
     ("get_operation", SignedIn),
     ("cancel_operation", SignedIn),
     ("list_dead_jobs", Holds(P::JobRead)),

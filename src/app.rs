@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::accounts::{Passwords, SigningKeys, TokenCache};
+use crate::audit::refusals::Refusals;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -35,6 +36,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Figures for /metrics.
     pub metrics: Metrics,
+    /// Refusals of the current minute.
+    pub refusals: Refusals,
     /// Wakes the job workers.
     pub wake: Wake,
     /// Demo mode: the clock may be moved.
@@ -62,6 +65,7 @@ impl App {
             passwords: Passwords::new(config.cheap_passwords),
             tokens: TokenCache::default(),
             metrics: Metrics::new(),
+            refusals: Refusals::default(),
             wake: Wake::default(),
             config,
             clock,

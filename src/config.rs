@@ -38,6 +38,7 @@ variables! {
     HALF_SKY_METRICS = "", "Address on which /metrics is served; without it there are no metrics.";
     HALF_SKY_PUBLIC_URL = "", "Public base URL without a path, the issuer of tokens; default: http://HALF_SKY_HTTP.";
     HALF_SKY_DATA = ".half-sky", "Folder of the private PostgreSQL, the development keys and the demo sign-ins.";
+    HALF_SKY_AUDIT_CHECKPOINTS = "", "File outside the database to which this node appends signed checkpoints of the audit trail; default: audit-checkpoints.jsonl in HALF_SKY_DATA.";
     HALF_SKY_POSTGRES_BIN = "", "Folder with the programs initdb and postgres; default: searched.";
     HALF_SKY_CLOCK = "", "Demo mode only: domain time starts at this instant, e.g. 2019-04-10T09:00:00+08:00.";
     HALF_SKY_WORKERS = "0", "Number of HTTP workers; 0: one per core.";
@@ -85,6 +86,8 @@ pub struct Config {
     pub public_url: String,
     /// `HALF_SKY_DATA`
     pub data: PathBuf,
+    /// `HALF_SKY_AUDIT_CHECKPOINTS`
+    pub audit_checkpoints: Option<PathBuf>,
     /// `HALF_SKY_POSTGRES_BIN`
     pub postgres_bin: Option<PathBuf>,
     /// `PATH`, where programs are searched.
@@ -162,6 +165,7 @@ impl Config {
             metrics: read.parsed("HALF_SKY_METRICS"),
             public_url: read.text("HALF_SKY_PUBLIC_URL").unwrap_or_else(|| format!("http://{http}")),
             data: read.text("HALF_SKY_DATA").map(PathBuf::from).unwrap_or_default(),
+            audit_checkpoints: read.text("HALF_SKY_AUDIT_CHECKPOINTS").map(PathBuf::from),
             postgres_bin: read.text("HALF_SKY_POSTGRES_BIN").map(PathBuf::from),
             path: None,
             clock: read.parsed::<DateTime<chrono::FixedOffset>>("HALF_SKY_CLOCK").map(|at| at.to_utc()),
@@ -187,6 +191,24 @@ impl Config {
             }
         }
         if read.faults.is_empty() { Ok(config) } else { Err(read.faults) }
+    }
+
+    /// The file of signed checkpoints.
+    pub fn checkpoint_file(&self) -> PathBuf {
+        self.audit_checkpoints.clone().unwrap_or_else(|| self.data.join("audit-checkpoints.jsonl"))
+    }
+
+    /// What `serve` does without, but should not.
+    pub fn production_warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.audit_checkpoints.is_none() {
+            let file = self.checkpoint_file().display().to_string();
+            warnings.push(format!(
+                "HALF_SKY_AUDIT_CHECKPOINTS: not set; checkpoints of the audit trail go to {file}. Name a file that outlives this \
+                 machine and that nobody who may change the database can change"
+            ));
+        }
+        warnings
     }
 
     /// What `serve` refuses to start without.

@@ -32,7 +32,7 @@ macro_rules! when {
 }
 
 /// Loads one page of the rows that `$rows` makes, and their total where the page asks; both travel together. `by (id,
-/// updated_at)` knows the four orders of [`crate::http::page::Sort`]; `by key > start` is one order by a unique key. The
+/// updated_at)` knows the four orders of [`crate::http::page::Sort`]; `by key > start` is one order by a unique key, `by key < start` its reverse. The
 /// predicates are ranges of an index, and the same text for all pages.
 #[macro_export]
 macro_rules! load_page {
@@ -62,6 +62,14 @@ macro_rules! load_page {
         let mut reads = $conn;
         let rows = async {
             $rows.select($select).filter($column.gt($key)).order($column.asc()).limit($page.rows()).load(&mut reads).await
+        };
+        $crate::load_page!(@ $conn, $page, $rows, $column, rows)
+    }};
+    ($conn:ident, $page:expr, $rows:expr, $select:expr, by $key:ident < $start:expr, $column:expr) => {{
+        let $key = $start;
+        let mut reads = $conn;
+        let rows = async {
+            $rows.select($select).filter($column.lt($key)).order($column.desc()).limit($page.rows()).load(&mut reads).await
         };
         $crate::load_page!(@ $conn, $page, $rows, $column, rows)
     }};

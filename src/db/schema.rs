@@ -22,6 +22,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit_checkpoints (seq) {
+        seq -> BigInt,
+        hash -> Bytea,
+        at -> Timestamptz,
+        count -> BigInt,
+        kid -> Text,
+        signature -> Bytea,
+    }
+}
+
+diesel::table! {
     audit_entries (id) {
         id -> Uuid,
         at -> Timestamptz,
@@ -38,6 +49,32 @@ diesel::table! {
         reason -> Nullable<Text>,
         outcome -> Text,
         request_id -> Nullable<Text>,
+        transaction_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_keys (kid) {
+        kid -> Text,
+        public_key -> Bytea,
+        private_key -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    audit_sealer (one) {
+        one -> Bool,
+        cluster -> BigInt,
+        sealed_up_to -> Text,
+    }
+}
+
+diesel::table! {
+    audit_seals (seq) {
+        seq -> BigInt,
+        entry_id -> Uuid,
+        hash -> Bytea,
     }
 }
 
@@ -466,7 +503,11 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
+    audit_checkpoints,
     audit_entries,
+    audit_keys,
+    audit_sealer,
+    audit_seals,
     data_keys,
     data_versions,
     dictionary_entries,

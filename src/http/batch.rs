@@ -80,7 +80,10 @@ pub async fn run<I>(
                 problem: None,
             },
             Err(error) if error.code().status().is_server_error() => return Err(error),
-            Err(error) => refused(tx, index, id, &error),
+            Err(error) => {
+                tx.part_refused(error.code(), id);
+                refused(tx, index, id, &error)
+            }
         });
     }
     results.sort_by_key(|result| result.index);

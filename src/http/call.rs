@@ -4,18 +4,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
+use actix_web::http::Method;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel_async::AsyncPgConnection;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::future::{Ready, ready};
+use uuid::Uuid;
 
 use super::document::Operation;
 use super::problem::{ApiError, ApiResult, Code, FieldError, Language};
 use crate::access::{HeldRole, Need, Permission, Role, Scope};
 use crate::app::App;
+use crate::audit::refusals::{Principal, refuse};
+use crate::audit::{Actor, Change};
 use crate::db::Reader;
 use crate::ids::{AccountId, OrganizationId, SessionId};
 
@@ -131,6 +135,42 @@ impl Call {
     /// The scope of another permission, for `allowed_actions` and related data.
     pub fn scope_for(&self, permission: Permission) -> Scope {
         Scope::of(self.caller.as_ref().map_or(&[], |caller| &caller.roles), permission, self.today())
+    }
+
+    /// Records that a signed-in caller was not allowed what she asked for: 403, and 404 of a command, which hides what lies
+    /// outside of her scope.
+    pub async fn record_refusal(&self, code: Code) {
+        let denied = code == Code::PermissionDenied || (code == Code::NotFound && self.operation.method != Method::GET);
+        let object = self.parameters.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+        if denied && !self.app.rehearsal {
+            self.record_refusals(&[(code, object)]).await;
+        }
+    }
+
+    /// The same for parts of a batch: code and object of each.
+    pub async fn record_refusals(&self, refused: &[(Code, Option<Uuid>)]) {
+        let Some(caller) = self.caller.as_ref().filter(|_| !refused.is_empty()) else { return };
+        let Ok(mut conn) = self.app.db.transaction_connection().await else {
+            return log::error!(request_id = self.request_id.as_str(); "a refusal could not be recorded");
+        };
+        let (who, place) = (Principal::Account(caller.account_id.0), Some(caller.organization_id));
+        let actor = self.actor();
+        for (code, object) in refused {
+            let what = json!({ "operation": self.operation.id, "status": code.status().as_u16(), "code": code.as_str() });
+            let change = Change::refused("request.refused", "request", *object, place).after(&what);
+            refuse(&self.app, &mut conn, &who, place, &actor, change).await;
+        }
+    }
+
+    /// Who calls, for the audit trail; commands add the role that allows what they do.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            account_id: self.caller.as_ref().map(|caller| caller.account_id.0),
+            session_id: self.caller.as_ref().map(|caller| caller.session_id.0),
+            role: None,
+            request_id: Some(self.request_id.clone()),
+            system: false,
+        }
     }
 
     /// The body, after its rules were checked: every fault at once (422).

@@ -107,6 +107,8 @@ pub struct Tx {
     recorded: bool,
     rehearsal: bool,
     after_commit: Vec<AfterCommit>,
+    /// Parts of a batch that the caller was not allowed, and their objects.
+    denied: Vec<(Code, Option<Uuid>)>,
 }
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -139,7 +141,16 @@ impl Command {
     async fn execute(self, work: impl AsyncFnOnce(&mut Tx) -> ApiResult<Reply>) -> ApiResult<Reply> {
         let conn = self.call.app.db.transaction_connection().await?;
         let rehearsal = self.call.app.rehearsal;
-        let mut tx = Tx { call: self.call, conn, places: vec![], asked: false, recorded: false, rehearsal, after_commit: vec![] };
+        let mut tx = Tx {
+            call: self.call,
+            conn,
+            places: vec![],
+            asked: false,
+            recorded: false,
+            rehearsal,
+            after_commit: vec![],
+            denied: vec![],
+        };
         AnsiTransactionManager::begin_transaction(&mut *tx.conn).await?;
         let worked = AssertUnwindSafe(tx.answer(work)).catch_unwind().await;
         match worked {
@@ -148,6 +159,9 @@ impl Command {
                 for work in std::mem::take(&mut tx.after_commit) {
                     work(&tx.call.app);
                 }
+                let Tx { call, conn, denied, .. } = tx;
+                drop(conn);
+                call.record_refusals(&denied).await;
                 Ok(reply)
             }
             Ok(outcome) => {
@@ -279,13 +293,7 @@ impl Tx {
             (Need::Holds(permission), Some(caller)) => caller.role_for(permission, self.today()).map(|role| role.as_str()),
             _ => None,
         };
-        let actor = Actor {
-            account_id: self.call.caller.as_ref().map(|caller| caller.account_id.0),
-            session_id: self.call.caller.as_ref().map(|caller| caller.session_id.0),
-            role,
-            request_id: Some(self.call.request_id.clone()),
-            system: false,
-        };
+        let actor = Actor { role, ..self.call.actor() };
         let at = self.call.app.clock.wall();
         Ok(audit::record(&mut self.conn, at, &actor, change).await?)
     }
@@ -310,6 +318,13 @@ impl Tx {
     /// Checks the version of one item of a batch.
     pub fn check_item_version(&self, given: i32, version: i32) -> ApiResult<()> {
         if given == version { Ok(()) } else { Err(ApiError::from(Code::VersionConflict).with("current_version", version.into())) }
+    }
+
+    /// Notes that a part of a batch was refused; what the caller was not allowed is recorded when the rest has committed.
+    pub fn part_refused(&mut self, code: Code, object: Uuid) {
+        if matches!(code, Code::PermissionDenied | Code::NotFound) {
+            self.denied.push((code, Some(object)));
+        }
     }
 
     /// A batch whose items were all refused has changed nothing and recorded nothing, and is still an answer.

@@ -96,10 +96,15 @@ pub async fn pass(
     let response = match admitted {
         Err(error) => request.into_response(asked.problem(&error)),
         Ok(call) => {
-            request.extensions_mut().insert(call);
+            request.extensions_mut().insert(call.clone());
             let limit = asked.app.config.request_timeout;
             match tokio::time::timeout(limit, AssertUnwindSafe(next.call(request)).catch_unwind()).await {
-                Ok(Ok(Ok(response))) => asked.render_errors(response.map_into_boxed_body()),
+                Ok(Ok(Ok(response))) => {
+                    if let Some(error) = response.response().error() {
+                        call.record_refusal(as_api_error(error).code()).await;
+                    }
+                    asked.render_errors(response.map_into_boxed_body())
+                }
                 Ok(Ok(Err(error))) => return Err(without_request(&as_api_error(&error), &asked, operation, allowance)),
                 Ok(Err(_)) => {
                     return Err(without_request(&ApiError::internal("a handler panicked"), &asked, operation, allowance));

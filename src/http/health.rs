@@ -32,7 +32,13 @@ pub struct ReadinessView {
     pub keys: bool,
     /// The working calendar reaches two months ahead; without it due dates in working days would be wrong. Warns only.
     pub calendar: bool,
+    /// Age in seconds of the oldest audit entry that has no seal, where that is minutes; null otherwise. Warns only.
+    #[schema(required = true, minimum = 0, maximum = 9007199254740991i64)]
+    pub audit_lag_seconds: Option<i64>,
 }
+
+/// Sealing takes less than a second; behind by this it is worth a look.
+const AUDIT_LAG: i64 = 180;
 
 /// 存活检查 · Is the process alive
 ///
@@ -55,7 +61,9 @@ pub async fn get_liveness() -> HttpResponse {
 )]
 #[get("/health/ready")]
 pub async fn get_readiness(call: Call) -> HttpResponse {
-    let mut view = ReadinessView { ready: false, database: false, migrations: false, keys: false, calendar: false };
+    let lag = Some(call.app.metrics.audit_lag()).filter(|lag| *lag >= AUDIT_LAG);
+    let mut view =
+        ReadinessView { ready: false, database: false, migrations: false, keys: false, calendar: false, audit_lag_seconds: lag };
     if let Ok(mut conn) = call.app.db.transaction_connection().await {
         let last: QueryResult<Option<NaiveDate>> =
             working_calendar::table.select(diesel::dsl::max(working_calendar::day)).first(&mut *conn).await;

@@ -196,6 +196,11 @@ impl PageRequest {
         self.after_code().parse().unwrap_or(i32::MIN)
     }
 
+    /// The number before which the page starts, in lists ordered by a large number, the highest first.
+    pub fn before_number(&self) -> i64 {
+        self.after_code().parse().unwrap_or(i64::MAX)
+    }
+
     /// Where an item stands in the order of the page.
     pub fn position(&self, id: impl Into<Uuid>, updated_at: DateTime<Utc>) -> Position {
         match self.sort {

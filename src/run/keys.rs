@@ -5,6 +5,7 @@ use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager
 
 use super::{owner, runtime};
 use crate::accounts::{SigningKeys, revocation};
+use crate::audit::checkpoints::AuditKey;
 use crate::audit::{self, Actor, Change};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -12,8 +13,8 @@ use crate::system;
 use crate::vault::{Vault, VaultError};
 use uuid::Uuid;
 
-/// Rotates data keys, signing keys, or both.
-pub fn rotate(config: &Config, data: bool, signing: bool) -> Result<(), String> {
+/// Rotates data keys, signing keys, keys of checkpoints, or several of them.
+pub fn rotate(config: &Config, data: bool, signing: bool, audit: bool) -> Result<(), String> {
     within(config, async |conn, vault, clock| {
         let now = clock.wall();
         if data {
@@ -28,6 +29,11 @@ pub fn rotate(config: &Config, data: bool, signing: bool) -> Result<(), String> 
             audit::record(conn, now, &Actor::system(), Change::of("signing_keys.rotated", "signing_key", Uuid::nil(), None))
                 .await?;
             println!("The next signing key signs from now on.");
+        }
+        if audit {
+            AuditKey::make(conn, vault, now).await?;
+            audit::record(conn, now, &Actor::system(), Change::of("audit_keys.rotated", "audit_key", Uuid::nil(), None)).await?;
+            println!("A new key signs the checkpoints of the audit trail from now on.");
         }
         Ok(())
     })

@@ -1,6 +1,7 @@
 //! What the command line does. Without a command: a development server on a private PostgreSQL, with demo data.
 
 mod admin;
+mod audit;
 mod backup;
 mod clock;
 mod develop;
@@ -52,6 +53,9 @@ enum Command {
     Backup(FileArgument),
     /// Reads a backup into an empty database.
     Restore(FileArgument),
+    /// Looks at the audit trail.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Moves the clock of a running demo.
     #[command(subcommand)]
     Clock(ClockCommand),
@@ -99,8 +103,11 @@ enum KeysCommand {
     /// Rotates data keys (sealed columns are sealed again by a job) or signing keys.
     Rotate {
         /// New data keys; wraps all of them with the first of MASTER_KEYS.
-        #[arg(long, required_unless_present = "signing")]
+        #[arg(long, required_unless_present_any = ["signing", "audit"])]
         data: bool,
+        /// A new key signs the checkpoints of the audit trail; the old ones verify what they signed.
+        #[arg(long)]
+        audit: bool,
         /// The next signing key signs; the active one only verifies.
         #[arg(long)]
         signing: bool,
@@ -117,6 +124,16 @@ enum KeysCommand {
 struct FileArgument {
     /// The backup file.
     file: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Computes the whole chain again and holds it against the seals and the checkpoints. Needs to read only.
+    Verify {
+        /// File of signed checkpoints, of each node one; default: the file of this configuration.
+        #[arg(long, value_name = "FILE")]
+        checkpoints: Vec<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -157,10 +174,11 @@ pub fn run(arguments: Arguments) -> ExitCode {
             import::plan(&config, &file, OrganizationId(organization))
         }
         Some(Command::Admin(AdminCommand::Create { username, organization })) => admin::create(&config, &username, &organization),
-        Some(Command::Keys(KeysCommand::Rotate { data, signing })) => keys::rotate(&config, data, signing),
+        Some(Command::Keys(KeysCommand::Rotate { data, signing, audit })) => keys::rotate(&config, data, signing, audit),
         Some(Command::Keys(KeysCommand::Revoke { kid })) => keys::revoke(&config, &kid),
         Some(Command::Backup(FileArgument { file })) => backup::backup(&config, &file),
         Some(Command::Restore(FileArgument { file })) => backup::restore(&config, &file),
+        Some(Command::Audit(AuditCommand::Verify { checkpoints })) => audit::verify(&config, checkpoints),
         Some(Command::Clock(ClockCommand::Advance { by })) => clock::advance(&config, by),
         Some(Command::Config(ConfigCommand::Check)) => return check(&config),
         Some(Command::Health) => serve::health(&config),
@@ -185,6 +203,7 @@ fn check(config: &Config) -> ExitCode {
     }
     match config.production_faults() {
         faults if faults.is_empty() => {
+            config.production_warnings().iter().for_each(|warning| println!("warning: {warning}"));
             println!("The configuration is complete.");
             ExitCode::SUCCESS
         }

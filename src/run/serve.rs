@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::{owner, runtime};
 use crate::accounts::revocation;
 use crate::app::App;
+use crate::audit::{refusals, sealer};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Address, migrate};
@@ -21,6 +22,9 @@ use crate::{jobs, reference};
 
 /// Serves until told to stop. The configuration has been checked.
 pub fn run(config: Config) -> Result<(), String> {
+    for warning in config.production_warnings() {
+        log::warn!("{warning}");
+    }
     let background = runtime()?;
     let url = config.database_url.clone().ok_or("DATABASE_URL is needed")?;
     let app = background.block_on(App::connect(config, Clock::system(), &url, false, false))?;
@@ -39,6 +43,7 @@ pub fn serve(
     let tasks = [
         background.spawn(jobs::work(app.clone(), stopping.clone())),
         background.spawn(revocation::listen(app.clone(), stopping.clone())),
+        background.spawn(sealer::run(app.clone(), stopping.clone())),
         background.spawn(beside(stopping.clone())),
         background.spawn(forget_idle_callers(app.clone(), stopping)),
     ];
@@ -78,10 +83,14 @@ pub fn serve(
 async fn forget_idle_callers(app: App, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(60)) => app.limits.forget_idle(),
+            () = tokio::time::sleep(Duration::from_secs(60)) => {
+                app.limits.forget_idle();
+                refusals::settle(&app, false).await;
+            }
             _ = stop.changed() => {}
         }
     }
+    refusals::settle(&app, true).await;
 }
 
 /// `half-sky migrate`

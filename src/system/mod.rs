@@ -18,9 +18,12 @@ pub use rules::{ActorKind, AuditOutcome, DICTIONARIES, JobState, OperationStatus
 /// Mounts the slice.
 pub fn routes(services: &mut ServiceConfig) {
     services
-        .service(api::list_audit_entries)
-        .service(api::get_operation)
-        .service(api::cancel_operation)
-        .service(api::list_dead_jobs)
-        .service(api::retry_job);
+        .service(api::audit_entries::list_audit_entries)
+        .service(api::audit_entries::list_audit_checkpoints)
+        .service(api::audit_entries::verify_audit_entries)
+        .service(api::audit_entries::get_audit_keys)
+        .service(api::work::get_operation)
+        .service(api::work::cancel_operation)
+        .service(api::work::list_dead_jobs)
+        .service(api::work::retry_job);
 }

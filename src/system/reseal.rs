@@ -68,6 +68,14 @@ const SEALED: &[SealedColumn] = &[
         place: "signing_keys.private_key",
         purpose: Purpose::Secrets,
     },
+    SealedColumn {
+        table: "audit_keys",
+        key: "kid",
+        key_type: "text",
+        column: "private_key",
+        place: "audit_keys.private_key",
+        purpose: Purpose::Secrets,
+    },
 ];
 
 /// Creates the operation and enqueues its job, in the caller's transaction. `now` is wall time.

@@ -1,5 +1,6 @@
 //! What long work and jobs can be, and what may be done with them now.
 
+use crate::audit::verify::Break;
 use crate::db::text_enum::Dictionary;
 use crate::text_enum;
 
@@ -77,6 +78,7 @@ pub const DICTIONARIES: &[Dictionary] = &[
     ("job_state", JobState::LABELS),
     ("actor_kind", ActorKind::LABELS),
     ("audit_outcome", AuditOutcome::LABELS),
+    ("audit_break", Break::LABELS),
 ];
 
 /// What became of a request to stop.

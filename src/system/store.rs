@@ -8,13 +8,17 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::api::{AuditEntryFilter, JobFilter};
+use super::api::audit_entries::AuditEntryFilter;
+use super::api::work::JobFilter;
 use super::operations::StartedBy;
 use super::reseal::SealedColumn;
 use super::rules::{ActorKind, AuditOutcome, JobState, OperationStatus};
 use crate::access::Scope;
+use crate::audit::checkpoints::CheckpointRow;
 use crate::db::page::{Condition, all_of};
-use crate::db::schema::{accounts, audit_entries, jobs, operations, refresh_tokens, sessions, work_items};
+use crate::db::schema::{
+    accounts, audit_checkpoints, audit_entries, audit_seals, jobs, operations, refresh_tokens, sessions, work_items,
+};
 use crate::db::scope::below;
 use crate::http::page::{Listed, PageRequest};
 use crate::ids::{AccountId, AuditEntryId, JobId, OperationId, OrganizationId, SessionId};
@@ -41,6 +45,10 @@ pub struct AuditEntryRow {
     pub reason: Option<String>,
     pub outcome: AuditOutcome,
     pub request_id: Option<String>,
+    #[diesel(select_expression = audit_seals::seq.nullable())]
+    pub seq: Option<i64>,
+    #[diesel(select_expression = audit_seals::hash.nullable())]
+    pub hash: Option<Vec<u8>>,
 }
 
 /// Long work.
@@ -86,8 +94,11 @@ pub enum Sees {
     All,
 }
 
-type AuditSource =
-    LeftJoinQuerySource<audit_entries::table, accounts::table, Eq<Nullable<accounts::id>, audit_entries::actor_id>>;
+type AuditSource = LeftJoinQuerySource<
+    LeftJoinQuerySource<audit_entries::table, accounts::table, Eq<Nullable<accounts::id>, audit_entries::actor_id>>,
+    audit_seals::table,
+    Eq<audit_seals::entry_id, audit_entries::id>,
+>;
 
 /// One page of the audit trail: entries of the organizations in scope, and with `unplaced` those of no organization.
 pub async fn list_audit_entries(
@@ -113,9 +124,22 @@ pub async fn list_audit_entries(
         );
         audit_entries::table
             .left_join(accounts::table.on(accounts::id.nullable().eq(audit_entries::actor_id)))
+            .left_join(audit_seals::table.on(audit_seals::entry_id.eq(audit_entries::id)))
             .filter(all_of(all))
     };
     load_page!(conn, page, rows(), AuditEntryRow::as_select(), by(audit_entries::id, audit_entries::at))
+}
+
+/// One page of checkpoints, the newest first.
+pub async fn list_checkpoints(conn: &AsyncPgConnection, page: &PageRequest) -> QueryResult<Listed<CheckpointRow>> {
+    load_page!(
+        conn,
+        page,
+        audit_checkpoints::table,
+        CheckpointRow::as_select(),
+        by before < page.before_number(),
+        audit_checkpoints::seq
+    )
 }
 
 /// One piece of long work.

@@ -1,6 +1,7 @@
 //! Everything the service promises, tried through its API. One binary, one private PostgreSQL, one database per test.
 
 mod accounts;
+mod audit;
 mod commands;
 mod contract;
 mod floor;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use totp_rs::{Builder, Totp};
 use utoipa::ToSchema;
 
-use super::session::{TOTP_PLACE, check_code, count_failure, may_try, require_step_up};
+use super::session::{TOTP_PLACE, check_code, count_failure, may_try, refuse_proof, require_step_up};
 use crate::access::{Module, Role};
 use crate::accounts::revocation;
 use crate::accounts::rules::{PasswordFault, SHORTEST, check_password};
@@ -190,12 +190,13 @@ pub async fn change_password(command: Command) -> ApiResult<Reply> {
     // No connection is held while argon2 works.
     drop(conn);
     let right = call.app.passwords.verify(&body.old_password, Some(&account.password_hash)).await?;
-    if admitted && !right {
-        conn = call.app.db.transaction_connection().await?;
-        count_failure(&call, &mut conn, account.id).await?;
-        drop(conn);
-    }
     if !admitted || !right {
+        conn = call.app.db.transaction_connection().await?;
+        if admitted {
+            count_failure(&call, &mut conn, account.id).await?;
+        }
+        refuse_proof(&call, &mut conn, &account, "account.password_refused").await;
+        drop(conn);
         let wrong = FieldError::at("/old_password", "wrong_password", "原密码不正确", "is not the password until now");
         return Err(ApiError::invalid(vec![wrong]));
     }

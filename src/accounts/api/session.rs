@@ -13,6 +13,8 @@ use crate::accounts::rules::AccountStatus;
 use crate::accounts::store::{self, AccountRow, SessionRow};
 use crate::accounts::{revocation, tokens};
 use crate::app::App;
+use crate::audit::chain::hex;
+use crate::audit::refusals::{Principal, refuse};
 use crate::audit::{self, Actor, Change};
 use crate::http::page::{Paging, Position};
 use crate::http::{ApiError, ApiResult, Call, Code, Command, PageRequest, Path, Reply};
@@ -85,29 +87,35 @@ pub async fn login(call: Call) -> ApiResult<Reply> {
     drop(conn);
     let right = app.passwords.verify(&body.password, account.as_ref().map(|account| account.password_hash.as_str())).await?;
     let mut conn = app.db.transaction_connection().await?;
-    let refused = || ApiError::from(Code::InvalidCredentials);
-    let account = account.ok_or_else(refused)?;
-    if !admitted || account.status != AccountStatus::Active {
-        return Err(refused());
-    }
-    if !right {
-        count_failure(&call, &mut conn, account.id).await?;
-        return Err(refused());
-    }
-    let strong = account.totp_confirmed;
-    if strong {
-        let code = body.totp_code.as_deref().ok_or(Code::MfaRequired)?;
-        if !check_code(app, &mut conn, &account, code, true).await? {
+    let refusal = match &account {
+        None => Some(Refusal::UnknownName),
+        Some(account) if account.status != AccountStatus::Active => Some(Refusal::Disabled),
+        Some(_) if !admitted => Some(Refusal::HeldBack),
+        Some(account) if !right => {
             count_failure(&call, &mut conn, account.id).await?;
-            return Err(refused());
+            Some(Refusal::WrongPassword)
         }
+        Some(account) if account.totp_confirmed => match &body.totp_code {
+            None => Some(Refusal::CodeMissing),
+            Some(code) if check_code(app, &mut conn, account, code, true).await? => None,
+            Some(_) => {
+                count_failure(&call, &mut conn, account.id).await?;
+                Some(Refusal::WrongCode)
+            }
+        },
+        Some(_) => None,
+    };
+    if let Some(refusal) = refusal {
+        return Err(refuse_sign_in(&call, &mut conn, &body.username, account.as_ref(), refusal).await);
     }
+    let account = account.ok_or(Code::InvalidCredentials)?;
+    let strong = account.totp_confirmed;
     AnsiTransactionManager::begin_transaction(&mut *conn).await?;
     // Whoever reset the password or disabled the account while argon2 worked has ended all sessions: none may come after.
     let fresh = store::lock_own(&mut conn, account.id).await?;
     if (&fresh.password_hash, fresh.status, fresh.totp_confirmed) != (&account.password_hash, account.status, strong) {
         AnsiTransactionManager::rollback_transaction(&mut *conn).await?;
-        return Err(refused());
+        return Err(refuse_sign_in(&call, &mut conn, &body.username, Some(&account), Refusal::ChangedMeanwhile).await);
     }
     store::count_success(&mut conn, account.id, &network_hash(&call), now).await?;
     let (session, refresh_token) = open_session(&call, &mut conn, account.id, strong).await?;
@@ -122,6 +130,50 @@ pub async fn login(call: Call) -> ApiResult<Reply> {
     let reply = tokens_reply(app, &mut conn, &session, Some(refresh_token), &account).await?;
     AnsiTransactionManager::commit_transaction(&mut *conn).await?;
     Ok(reply)
+}
+
+/// Why a sign-in is refused. The audit trail says which; the answer is the same for all but [`Refusal::CodeMissing`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Refusal {
+    UnknownName,
+    Disabled,
+    HeldBack,
+    WrongPassword,
+    CodeMissing,
+    WrongCode,
+    ChangedMeanwhile,
+}
+
+/// Records a refused sign-in. Names that belong to nobody are kept as a keyed hash only: people type passwords there. All kinds
+/// are counted by the network they come from, so that none can be told from another by the time they take.
+async fn refuse_sign_in(
+    call: &Call,
+    conn: &mut AsyncPgConnection,
+    username: &str,
+    account: Option<&AccountRow>,
+    refusal: Refusal,
+) -> ApiError {
+    let network = network_hash(call);
+    let name = match account {
+        Some(_) => None,
+        None => Some(hex(&call.app.vault.hash("audit_entries.username", &username.to_lowercase()))),
+    };
+    let what = serde_json::json!({ "reason": refusal, "network": hex(&network), "username_hash": name });
+    let place = account.map(|account| account.organization_id);
+    let change = Change::refused("session.refused", "account", account.map(|account| account.id.0), place).after(&what);
+    // A token that is still attached says nothing about who tries.
+    let nobody = Actor { request_id: Some(call.request_id.clone()), ..Actor::default() };
+    refuse(&call.app, conn, &Principal::Network(network), None, &nobody, change).await;
+    let code = if refusal == Refusal::CodeMissing { Code::MfaRequired } else { Code::InvalidCredentials };
+    code.into()
+}
+
+/// Records that a signed-in account did not show again who it is.
+pub async fn refuse_proof(call: &Call, conn: &mut AsyncPgConnection, account: &AccountRow, action: &'static str) {
+    let change = Change::refused(action, "account", Some(account.id.0), Some(account.organization_id));
+    let who = Principal::Account(account.id.0);
+    refuse(&call.app, conn, &who, Some(account.organization_id), &call.actor(), change).await;
 }
 
 /// The network an attempt comes from: /24 of IPv4, /48 of IPv6.
@@ -353,6 +405,7 @@ pub async fn step_up(call: Call) -> ApiResult<Reply> {
         count_failure(&call, &mut conn, account.id).await?;
     }
     if !admitted || !right {
+        refuse_proof(&call, &mut conn, &account, "session.step_up_refused").await;
         return Err(Code::InvalidCredentials.into());
     }
     AnsiTransactionManager::begin_transaction(&mut *conn).await?;

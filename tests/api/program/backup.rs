@@ -6,7 +6,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use half_sky::db::private_postgres::{Options, PrivatePostgres, Purpose, SUPERUSER};
 
 use super::client::{Ask, Client};
-use super::process::{Installation, run};
+use super::process::{Installation, run, within};
 use super::{new_site, number};
 use crate::support::{COUNTY, Database, TOWNSHIP};
 
@@ -85,6 +85,12 @@ async fn a_backup_restored_into_an_empty_server_gives_the_same_answers() {
         assert_eq!(again.header("idempotent-replayed"), "true");
         officer.post("/api/v1/sites").json(&new_site(2)).answer().await.expect(201);
         program.sign_in("county-officer").await;
+        // The other server counts its transactions from the beginning; the chain goes on all the same.
+        within("seal of everything", async || {
+            let said = second.run(&["audit", "verify"]).await.well();
+            said.contains("waiting for a seal: 0").then_some(())
+        })
+        .await;
     }
 
     let refused = second.run(&["restore", file]).await.refused();

@@ -1,6 +1,7 @@
 //! The built program, over real sockets and signals: what only shows when a process starts, is talked to rudely and ends.
 
 mod administration;
+mod audit;
 mod backup;
 mod client;
 mod configuration;

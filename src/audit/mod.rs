@@ -1,4 +1,19 @@
-//! Who did what: one entry per change, written in the transaction of the change. The service may insert and select, no more.
+//! Who did what: one entry per change, written in the transaction of the change; sign-ins and refusals in one of their own
+//! ([`refusals`]). The service may insert and select, no more. A [`sealer`] numbers committed entries and chains them by hash
+//! ([`chain`]), signs [`checkpoints`] that also stand outside the database, and [`verify`] finds the first entry that is not as
+//! it was.
+//!
+//! **Rows in large numbers** (scans at a gate, votes) are records of their own: insert-only tables whose rows say who, when and
+//! what. Their slice writes one *summary entry* per batch or period into the trail instead of an entry per row, in the
+//! transaction that closes the batch: `Change::of("check_ins.closed", "event", event, organization).after(&json!({ "rows": n,
+//! "first_id": …, "last_id": …, "sha256": … }))`, with SHA-256 over the RFC 8785 JSON of the rows in the order of their ids
+//! ([`chain::digest`]). The chain then covers the rows through that digest, and the trail stays readable.
+
+pub mod chain;
+pub mod checkpoints;
+pub mod refusals;
+pub mod sealer;
+pub mod verify;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -20,6 +35,7 @@ pub struct Change {
     before: Option<Value>,
     after: Option<Value>,
     reason: Option<String>,
+    outcome: &'static str,
 }
 
 impl Change {
@@ -38,7 +54,18 @@ impl Change {
             before: None,
             after: None,
             reason: None,
+            outcome: "done",
         }
+    }
+
+    /// `action` was refused; the object may be unknown.
+    pub fn refused(
+        action: &'static str,
+        object_type: &'static str,
+        object_id: Option<Uuid>,
+        organization_id: Option<OrganizationId>,
+    ) -> Self {
+        Self { object_id, outcome: "refused", ..Self::of(action, object_type, Uuid::nil(), organization_id) }
     }
 
     /// How it was; pass masked values only.
@@ -119,7 +146,7 @@ pub async fn record(conn: &mut AsyncPgConnection, at: DateTime<Utc>, actor: &Act
         before: change.before,
         after: change.after,
         reason: change.reason,
-        outcome: "done",
+        outcome: change.outcome,
         request_id: actor.request_id.as_deref(),
     };
     diesel::insert_into(audit_entries::table).values(entry).execute(conn).await?;

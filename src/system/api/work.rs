@@ -1,163 +1,22 @@
-//! The audit trail, long work and jobs.
+//! Long work and jobs.
 
 use actix_web::{get, post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
-use super::rules::{ActorKind, AuditOutcome, Cancelled, JobAction, JobState, OperationAction, OperationStatus};
-use super::store::{self, AuditEntryRow, JobRow, OperationRow, Sees};
 use crate::access::Permission;
 use crate::audit::Change;
 use crate::http::page::{Paging, Position};
 use crate::http::{ApiError, ApiResult, Call, Code, Command, CommandHeaders, KeyHeader, PageRequest, Path, Query, Reply};
-use crate::ids::{AccountId, AuditEntryId, JobId, OperationId, OrganizationId, SessionId};
-use crate::{filters, page_schema, text_enum};
-
-text_enum! {
-    /// In which order the audit trail is read.
-    AuditOrder {
-        /// The last entry first.
-        NewestFirst = "-at", "最新在前", "Newest first";
-        /// The first entry first.
-        OldestFirst = "at", "最早在前", "Oldest first";
-    }
-}
-
-/// The order of the audit trail.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code)]
-pub struct AuditSorting {
-    /// The order; the newest first unless told.
-    #[param(inline)]
-    sort: Option<AuditOrder>,
-}
-
-filters! {
-    /// Filters of the audit trail.
-    AuditEntryFilter {
-        /// Only entries about this kind of object.
-        #[param(min_length = 1, max_length = 64, pattern = "^[a-z_]+$", example = "plan")]
-        object_type: String,
-        /// Only entries about this object.
-        #[param(example = "0168028c-2f00-7000-8010-000000002019")]
-        object_id: Uuid,
-        /// Only entries of this account.
-        actor_id: AccountId,
-        /// Only this action.
-        #[param(min_length = 1, max_length = 64, pattern = "^[a-z_.]+$", example = "plan.imported")]
-        action: String,
-        /// Only entries of this organization, without those below it.
-        #[param(example = "0168028c-2f00-7000-8000-430600000000")]
-        organization_id: OrganizationId,
-        /// Only these outcomes.
-        outcome: Vec<AuditOutcome>,
-        /// At this instant or later.
-        #[param(example = "2019-01-01T00:00:00Z")]
-        at_gte: DateTime<Utc>,
-        /// Before this instant.
-        #[param(example = "2100-01-01T00:00:00Z")]
-        at_lt: DateTime<Utc>,
-    }
-}
-
-/// An entry of the audit trail: who did what.
-#[derive(Serialize, ToSchema)]
-pub struct AuditEntryView {
-    /// Its id.
-    pub id: AuditEntryId,
-    /// When it was done (wall time).
-    pub at: DateTime<Utc>,
-    /// Who did it.
-    pub actor_kind: ActorKind,
-    /// Account that did it; null where nobody was signed in or the system itself acted.
-    #[schema(required = true)]
-    pub actor_id: Option<AccountId>,
-    /// Name of that account today.
-    #[schema(required = true, examples("王芳"), max_length = 100, pattern = "^[^\\x00-\\x1f]*$")]
-    pub actor_name: Option<String>,
-    /// Session it was done in.
-    #[schema(required = true)]
-    pub session_id: Option<SessionId>,
-    /// Role that allowed it.
-    #[schema(required = true, examples("manager"), max_length = 64, pattern = "^[a-z_]+$")]
-    pub role: Option<String>,
-    /// Organization the object belongs to.
-    #[schema(required = true)]
-    pub organization_id: Option<OrganizationId>,
-    /// What was done.
-    #[schema(examples("plan.imported"), max_length = 64, pattern = "^[a-z_.]+$")]
-    pub action: String,
-    /// Kind of the object.
-    #[schema(examples("plan"), max_length = 64, pattern = "^[a-z_]+$")]
-    pub object_type: String,
-    /// The object.
-    #[schema(required = true)]
-    pub object_id: Option<Uuid>,
-    /// How it was, personal data masked.
-    #[schema(required = true, value_type = Option<Object>)]
-    pub before: Option<Value>,
-    /// How it is, personal data masked.
-    #[schema(required = true, value_type = Option<Object>)]
-    pub after: Option<Value>,
-    /// Why, in the actor's words.
-    #[schema(required = true, max_length = 2000, pattern = "^[^\\x00]*$")]
-    pub reason: Option<String>,
-    /// How it ended.
-    pub outcome: AuditOutcome,
-    /// X-Request-Id of the request.
-    #[schema(required = true, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
-    pub request_id: Option<String>,
-}
-
-page_schema!(AuditEntryPage, AuditEntryView);
-
-impl AuditEntryView {
-    fn of(row: AuditEntryRow) -> Self {
-        Self {
-            id: row.id,
-            at: row.at,
-            actor_kind: row.actor_kind,
-            actor_id: row.actor_id,
-            actor_name: row.actor_name,
-            session_id: row.session_id,
-            role: row.role,
-            organization_id: row.organization_id,
-            action: row.action,
-            object_type: row.object_type,
-            object_id: row.object_id,
-            before: row.before,
-            after: row.after,
-            reason: row.reason,
-            outcome: row.outcome,
-            request_id: row.request_id,
-        }
-    }
-}
-
-/// 审计日志 · List audit entries
-///
-/// Who did what to objects of your organizations and those below. Entries that belong to no organization are shown to platform
-/// administrators only.
-#[utoipa::path(
-    tag = "system",
-    params(AuditEntryFilter, AuditSorting, Paging),
-    responses((status = OK, body = AuditEntryPage, description = "One page of the audit trail."))
-)]
-#[get("/api/v1/audit-entries")]
-pub async fn list_audit_entries(call: Call, filter: Query<AuditEntryFilter>, page: PageRequest) -> ApiResult<Reply> {
-    let scope = call.list_scope()?;
-    let conn = call.connection().await?;
-    let page = page.newest_first();
-    let listed = store::list_audit_entries(&conn, &scope, is_platform_admin(&call), &filter, &page).await?;
-    page.reply(listed, |row| page.position(row.id, row.at), AuditEntryView::of)
-}
+use crate::ids::{JobId, OperationId, OrganizationId};
+use crate::system::rules::{Cancelled, JobAction, JobState, OperationAction, OperationStatus};
+use crate::system::store::{self, JobRow, OperationRow, Sees};
+use crate::{filters, page_schema};
 
 /// Who may see the jobs runs the service.
-fn is_platform_admin(call: &Call) -> bool {
+pub(super) fn is_platform_admin(call: &Call) -> bool {
     !call.scope_for(Permission::JobRead).is_empty()
 }
 

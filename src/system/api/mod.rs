@@ -1,0 +1,4 @@
+//! HTTP of running the service.
+
+pub mod audit_entries;
+pub mod work;
