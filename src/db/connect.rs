@@ -124,7 +124,11 @@ impl Address {
         config.tcp_user_timeout(Duration::from_secs(60));
         let limits = match role {
             Role::Named => return Ok(config),
-            Role::Reads => "-c statement_timeout=10s -c default_transaction_read_only=on",
+            Role::Reads => {
+                config.application_name("half-sky reads");
+                // What is over in milliseconds is not worth a compiler or a crew.
+                "-c statement_timeout=10s -c default_transaction_read_only=on -c jit=off -c max_parallel_workers_per_gather=0"
+            }
             Role::Transactions => "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s",
             Role::Dedicated => "",
         };

@@ -1,9 +1,10 @@
 //! Reading a page of a list, its total and its counts: what the stores of all slices share.
 
+use diesel::expression::ValidGrouping;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Bool, Nullable};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
 
 use crate::http::page::TOTAL_CAP;
 
@@ -123,4 +124,70 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Capped<Q> {
 /// Escapes a text for LIKE and looks for it anywhere.
 pub fn contains(text: &str) -> String {
     format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
+}
+
+/// Rows whose name holds a text, from one character on.
+///
+/// Some texts are in every name and some in three: walking the subtree is right for the ones, the index over the parts of names
+/// for the others. The database knows how frequent a part is, so such a statement is planned each time for its own text.
+#[derive(Debug, Clone, QueryId, ValidGrouping)]
+pub struct Holds<C> {
+    name: C,
+    text: String,
+    parts: Vec<String>,
+}
+
+/// Whether the column `name` holds `text`.
+pub fn holds<C>(name: C, text: &str) -> Holds<C> {
+    Holds { name, text: text.to_owned(), parts: parts(text) }
+}
+
+/// What the index `name_parts` is asked for: the character, or the first and the last pair of neighbours. More pairs find hardly
+/// fewer names, and the database, which takes them for independent, would think the text rarer than it is.
+fn parts(text: &str) -> Vec<String> {
+    let letters: Vec<char> = text.chars().collect();
+    let mut pairs = letters.windows(2).map(String::from_iter);
+    match (pairs.next(), pairs.next_back()) {
+        (Some(first), Some(last)) => vec![first, last],
+        (Some(only), None) => vec![only],
+        _ => vec![text.to_owned()],
+    }
+}
+
+impl<C> Expression for Holds<C> {
+    type SqlType = Bool;
+}
+
+impl<C: AppearsOnTable<QS>, QS> AppearsOnTable<QS> for Holds<C> {}
+
+impl<C: SelectableExpression<QS>, QS> SelectableExpression<QS> for Holds<C> {}
+
+impl<C: QueryFragment<Pg>> QueryFragment<Pg> for Holds<C> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.unsafe_to_cache_prepared();
+        // Unlike LIKE, this says nothing of how many rows there are: the parts have said it already.
+        out.push_sql("(strpos(");
+        self.name.walk_ast(out.reborrow())?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(&self.text)?;
+        out.push_sql(") <> 0 AND name_parts(");
+        self.name.walk_ast(out.reborrow())?;
+        out.push_sql(") @> ");
+        out.push_bind_param::<Array<Text>, _>(&self.parts)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_looked_for_by_its_character_or_its_outer_pairs() {
+        assert_eq!(parts("湖"), ["湖"]);
+        assert_eq!(parts("洞庭"), ["洞庭"]);
+        assert_eq!(parts("岳阳楼"), ["岳阳", "阳楼"]);
+        assert_eq!(parts("洞庭湖社区"), ["洞庭", "社区"]);
+    }
 }

@@ -1,6 +1,6 @@
 //! Scope in SQL: a place covers its subtree of today's tree. Every query on scoped data passes here.
 
-use diesel::dsl::{IntoBoxed, Select};
+use diesel::dsl::{IntoBoxed, Select, exists};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -22,16 +22,26 @@ pub fn below<'a>(places: &[OrganizationId]) -> Below<'a> {
     }
 }
 
+/// Whether an organization lies in a scope, as part of a statement, which looks once.
+#[diesel::dsl::auto_type(no_type_alias)]
+pub fn lies_in<'a>(scope: &'a Scope, place: OrganizationId) -> _ {
+    let found: Below<'a> = below(scope.places());
+    exists(found.filter(organization_tree::descendant_id.eq(place)))
+}
+
+/// Whether an organization lies in a scope together with its parent.
+#[diesel::dsl::auto_type(no_type_alias)]
+pub fn lies_below<'a>(scope: &'a Scope, place: OrganizationId) -> _ {
+    let found: Below<'a> = below(scope.places());
+    exists(found.filter(organization_tree::descendant_id.eq(place)).filter(organization_tree::depth.gt(0i16)))
+}
+
 /// Whether an organization lies in a scope.
 pub async fn covers(mut conn: &AsyncPgConnection, scope: &Scope, place: OrganizationId) -> QueryResult<bool> {
     if scope.is_empty() {
         return Ok(false);
     }
-    let above = organization_tree::table
-        .filter(organization_tree::descendant_id.eq(place))
-        .filter(organization_tree::ancestor_id.eq_any(scope.places()))
-        .filter(organization_tree::to_on.is_null());
-    diesel::select(diesel::dsl::exists(above)).get_result(&mut conn).await
+    diesel::select(lies_in(scope, place)).get_result(&mut conn).await
 }
 
 /// Which of these organizations lie in a scope.

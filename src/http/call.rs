@@ -191,7 +191,7 @@ impl Call {
     }
 
     fn parameter_set<T: DeserializeOwned>(&self) -> ApiResult<T> {
-        serde_json::from_value(Value::Object(self.parameters.clone()))
+        T::deserialize(&self.parameters)
             .map_err(|fault| ApiError::from(Code::InvalidParameter).because(fault.to_string(), fault.to_string()))
     }
 }

@@ -1,6 +1,7 @@
 //! The OpenAPI document at work: it routes, it knows each operation's need, and its schemas are the validators of parameters
 //! and bodies. What the document says and what the service accepts cannot differ.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -31,7 +32,7 @@ pub struct Operation {
     /// Rate limit policy.
     pub policy: &'static str,
     parameters: Vec<Parameter>,
-    /// Name of its body's validator.
+    /// Where its body's validator is.
     body: Option<String>,
 }
 
@@ -40,6 +41,7 @@ struct Parameter {
     place: ParameterPlace,
     required: bool,
     shape: Shape,
+    /// Where its validator is.
     validator: String,
 }
 
@@ -171,28 +173,34 @@ impl Document {
     }
 
     /// Reads and checks path, query and header parameters; the result deserializes into the operation's parameter types.
-    pub fn read_parameters(
+    pub fn read_parameters<'a>(
         &self,
         operation: &Operation,
-        path: &[(&str, &str)],
+        path: &[(&'a str, &'a str)],
         query: &str,
-        header: impl Fn(&str) -> Option<String>,
+        header: impl Fn(&str) -> Option<&'a str>,
     ) -> ApiResult<Map<String, Value>> {
-        let mut given: HashMap<(ParameterPlace, String), String> = HashMap::new();
+        // The text of each parameter, in the operation's order.
+        let mut given: Vec<Option<Cow<'_, str>>> = vec![None; operation.parameters.len()];
+        let place_of = |place: ParameterPlace, name: &str| {
+            operation.parameters.iter().position(|known| known.place == place && known.name == name)
+        };
         for (name, value) in path {
             let value = percent_encoding::percent_decode_str(value).decode_utf8().map_err(|_| bad_parameter(name))?;
-            given.insert((ParameterPlace::Path, (*name).to_owned()), value.into_owned());
+            if let Some(index) = place_of(ParameterPlace::Path, name) {
+                given[index] = Some(value);
+            }
         }
         for (name, value) in parse_query(query)? {
-            if !operation.parameters.iter().any(|known| known.place == ParameterPlace::Query && known.name == name) {
+            let Some(index) = place_of(ParameterPlace::Query, &name) else {
                 return Err(ApiError::from(Code::UnknownParameter).at(FieldError::parameter(
                     &name,
                     "unknown_parameter",
                     "接口没有这个参数",
                     "the operation does not know this parameter",
                 )));
-            }
-            if given.insert((ParameterPlace::Query, name.clone()), value).is_some() {
+            };
+            if given[index].replace(value.into()).is_some() {
                 return Err(ApiError::from(Code::InvalidParameter).at(FieldError::parameter(
                     &name,
                     "repeated",
@@ -203,10 +211,10 @@ impl Document {
         }
         let mut values = Map::new();
         let mut faults = Vec::new();
-        for parameter in &operation.parameters {
+        for (parameter, given) in operation.parameters.iter().zip(given) {
             let text = match parameter.place {
-                ParameterPlace::Header => header(&parameter.name),
-                place => given.remove(&(place, parameter.name.clone())),
+                ParameterPlace::Header => header(&parameter.name).map(Cow::Borrowed),
+                _ => given,
             };
             let Some(text) = text else {
                 // Missing headers have answers of their own, at their own moment.
@@ -256,9 +264,8 @@ impl Document {
         }
     }
 
-    fn validator(&self, name: &str) -> &Validator {
-        let pointer = format!("#/$defs/{}", name.replace('~', "~0").replace('/', "~1"));
-        self.validators.get(&pointer).unwrap_or_else(|| panic!("no validator {pointer}"))
+    fn validator(&self, pointer: &str) -> &Validator {
+        self.validators.get(pointer).unwrap_or_else(|| panic!("no validator {pointer}"))
     }
 }
 
@@ -269,8 +276,9 @@ impl Operation {
         let mut parameters = Vec::new();
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap_or_default().to_owned();
-            let validator = format!("{id}.{name}");
-            schemas.insert(validator.clone(), json!({ "allOf": [rebase(&parameter["schema"])] }));
+            let schema = format!("{id}.{name}");
+            let validator = pointer(&schema);
+            schemas.insert(schema, json!({ "allOf": [rebase(&parameter["schema"])] }));
             parameters.push(Parameter {
                 place: match parameter["in"].as_str() {
                     Some("path") => ParameterPlace::Path,
@@ -286,8 +294,9 @@ impl Operation {
         let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
         let body = schema.is_object().then(|| {
             let name = format!("{id}.body");
-            schemas.insert(name.clone(), rebase(schema));
-            name
+            let validator = pointer(&name);
+            schemas.insert(name, rebase(schema));
+            validator
         });
         let needs = |header: &str| {
             parameters.iter().any(|known| known.required && known.place == ParameterPlace::Header && known.name == header)
@@ -307,10 +316,9 @@ impl Operation {
     }
 }
 
-impl std::hash::Hash for ParameterPlace {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (*self as u8).hash(state);
-    }
+/// Where the validator of a schema is found.
+fn pointer(schema: &str) -> String {
+    format!("#/$defs/{}", schema.replace('~', "~0").replace('/', "~1"))
 }
 
 fn allowed(methods: &HashMap<Method, usize>) -> String {

@@ -40,12 +40,12 @@ const MAX_HEADERS: usize = 16 << 10;
 const OPEN_TO_INITIAL_PASSWORDS: &str = "change_password";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    (header::VARY, "Accept-Language, Accept-Encoding, Origin"),
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (header::VARY, HeaderValue::from_static("Accept-Language, Accept-Encoding, Origin")),
 ];
 const EXPOSED: &str =
     "ETag, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, Idempotent-Replayed, Deprecation, Sunset";
@@ -245,9 +245,9 @@ async fn admit_route(
         return Err(Code::PasswordChangeRequired.into());
     }
     // 400: syntax of parameters and body
-    let headers = request.headers().clone();
-    let read = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let read = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let parameters = document().read_parameters(operation, &path, request.query_string(), read)?;
+    let user_agent = read("User-Agent").map(|agent| agent.chars().take(200).collect());
     let body = if operation.takes_body { read_body(request, app.config.body_limit).await? } else { Bytes::new() };
     let (json, faults) = if operation.takes_body { check_body(operation, &body)? } else { (Value::Null, vec![]) };
     // 400: a missing key
@@ -271,7 +271,7 @@ async fn admit_route(
         target: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
         language: asked.language,
         request_id: asked.request_id.clone(),
-        user_agent: read("User-Agent").map(|agent| agent.chars().take(200).collect()),
+        user_agent,
         address,
         reader,
     }))
@@ -490,29 +490,28 @@ fn dress(
     allowance: Option<Allowance>,
 ) {
     let private = asked.with_token || operation.is_some_and(|operation| operation.need != Need::Public);
-    let mut set = |name: HeaderName, value: &str| {
-        if !headers.contains_key(&name)
-            && let Ok(value) = HeaderValue::from_str(value)
-        {
+    let mut set = |name: HeaderName, value: HeaderValue| {
+        if !headers.contains_key(&name) {
             headers.insert(name, value);
         }
     };
-    set(REQUEST_ID, &asked.request_id);
+    let text = |value: &str| HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""));
+    set(REQUEST_ID, text(&asked.request_id));
     if let Some(parent) = &asked.traceparent {
-        set(HeaderName::from_static("traceparent"), parent);
+        set(HeaderName::from_static("traceparent"), text(parent));
     }
-    set(header::CONTENT_LANGUAGE, asked.language.tag());
+    set(header::CONTENT_LANGUAGE, HeaderValue::from_static(asked.language.tag()));
     if status == StatusCode::UNAUTHORIZED {
-        set(header::WWW_AUTHENTICATE, "Bearer");
+        set(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     SECURITY_HEADERS.into_iter().for_each(|(name, value)| set(name, value));
-    set(header::CACHE_CONTROL, if private { "private, no-cache" } else { "no-cache" });
+    set(header::CACHE_CONTROL, HeaderValue::from_static(if private { "private, no-cache" } else { "no-cache" }));
     if let Some(origin) = asked.allowed_origin() {
-        set(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        set(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        set(header::ACCESS_CONTROL_ALLOW_ORIGIN, text(origin));
+        set(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
     if let Some(allowance) = allowance {
-        allowance.headers().into_iter().for_each(|(name, value)| set(name, &value));
+        allowance.headers().into_iter().for_each(|(name, value)| set(name, text(&value)));
     }
     let name = operation.map_or("-", |operation| operation.id.as_str());
     let took = asked.started.elapsed();

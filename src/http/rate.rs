@@ -110,7 +110,7 @@ impl Limits {
 
 impl Allowance {
     /// The two headers.
-    pub fn headers(&self) -> [(HeaderName, String); 2] {
-        [(RATE_LIMIT_POLICY, self.policy.clone()), (RATE_LIMIT, self.limit.clone())]
+    pub fn headers(self) -> [(HeaderName, String); 2] {
+        [(RATE_LIMIT_POLICY, self.policy), (RATE_LIMIT, self.limit)]
     }
 }

@@ -7,8 +7,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::api::DivisionFilter;
 use super::{CalendarKind, CodeSystem, DivisionLevel};
-use crate::db::contains;
-use crate::db::page::{Condition, all_of};
+use crate::db::page::{Condition, all_of, holds};
 use crate::db::schema::{data_versions, dictionary_entries, divisions, organizations, working_calendar};
 use crate::http::page::{Listed, PageRequest};
 use crate::ids::OrganizationId;
@@ -99,7 +98,7 @@ pub async fn list_divisions(
         when!(all,
             filter.parent_code, |parent| divisions::parent_code.eq(parent);
             filter.level, |levels| divisions::level.eq_any(levels);
-            filter.q, |q| divisions::name.like(contains(q));
+            filter.q, |q| holds(divisions::name, q);
         );
         divisions_with_federation!().filter(all_of(all))
     };

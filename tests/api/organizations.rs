@@ -433,3 +433,21 @@ async fn an_identity_number_that_is_sent_back_masked_is_held_against_sex_and_yea
     assert_eq!(refused.faults(), faults);
     officer.put(path).if_match("\"1\"").json(&edit("female", 1992)).await.expect(200);
 }
+
+#[actix_web::test]
+async fn a_part_of_a_name_finds_exactly_the_names_that_hold_it_whatever_its_length() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    let names = |items: &[Value]| items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let everything = all(&admin, "/api/v1/organizations?").await;
+    let (active, _): (Vec<Value>, Vec<Value>) = everything.iter().cloned().partition(|item| item["status"] == "active");
+    for part in ["联", "湖", "妇联", "洞庭", "岳阳楼", "洞庭社区", "阳楼区妇", "楼岳", "妇联妇联", "龘", "%", "_", "A"]
+    {
+        let holding = |items: &[Value]| names(items).into_iter().filter(|name| name.contains(part)).collect::<Vec<_>>();
+        let query: String = part.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let found = all(&admin, &format!("/api/v1/organizations?q={query}")).await;
+        assert_eq!(names(&found), holding(&everything), "{part}");
+        let public = all(&app.anonymous(), &format!("/api/v1/directory?q={query}")).await;
+        assert_eq!(names(&public), holding(&active), "{part}");
+    }
+}

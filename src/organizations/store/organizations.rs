@@ -10,10 +10,9 @@ use rust_decimal::Decimal;
 
 use super::{history, tree};
 use crate::access::{Module, Scope};
-use crate::db::contains;
-use crate::db::page::{Condition, all_of};
+use crate::db::page::{Condition, all_of, holds};
 use crate::db::schema::{accounts, divisions, organization_liaisons, organization_tree, organizations, people, posts, sites};
-use crate::db::scope::below;
+use crate::db::scope::{below, lies_below, lies_in};
 use crate::http::PageRequest;
 use crate::http::page::{Counted, Listed};
 use crate::ids::{AccountId, OrganizationId};
@@ -151,7 +150,7 @@ fn matching<'a>(places: &[OrganizationId], filter: &'a OrganizationFilter) -> Co
         filter.level, |levels| organizations::level.eq_any(levels);
         filter.division_code, |code| organizations::division_code.eq(code);
         filter.tag, |tag| organizations::tags.contains(vec![tag]);
-        filter.q, |q| organizations::name.like(contains(q));
+        filter.q, |q| holds(organizations::name, q);
         filter.created_at_gte, |from| organizations::created_at.ge(from);
         filter.created_at_lt, |before| organizations::created_at.lt(before);
         filter.updated_at_gte, |from| organizations::updated_at.ge(from);
@@ -167,13 +166,27 @@ pub async fn list(
     filter: &OrganizationFilter,
     page: &PageRequest,
 ) -> QueryResult<Listed<Organization>> {
+    // A place below the caller's is the usual question, and the statement itself can see that it is one.
+    if let (Some(top), None) = (filter.within, filter.as_of) {
+        let inside = || -> Condition<'_, Source> { Box::new(matching(&[top], filter).and(lies_in(scope, top).nullable())) };
+        let listed = list_matching(conn, inside, page).await?;
+        if !listed.rows.is_empty() {
+            return Ok(listed);
+        }
+    }
     let places = places(conn, scope, filter).await?;
-    let rows = || listed!().filter(matching(&places, filter));
-    let select = Organization::as_select;
-    let listed: QueryResult<Listed<Organization>> =
-        load_page!(conn, page, rows(), select(), by(organization_tree::descendant_id, organizations::updated_at));
-    let listed = listed?;
+    let listed = list_matching(conn, || matching(&places, filter), page).await?;
     Ok(Listed { rows: history::shaped(conn, listed.rows, filter.as_of).await?, ..listed })
+}
+
+async fn list_matching<'a>(
+    conn: &AsyncPgConnection,
+    matching: impl Fn() -> Condition<'a, Source>,
+    page: &PageRequest,
+) -> QueryResult<Listed<Organization>> {
+    let rows = || listed!().filter(matching());
+    let select = Organization::as_select;
+    load_page!(conn, page, rows(), select(), by(organization_tree::descendant_id, organizations::updated_at))
 }
 
 /// How many there are of each kind, level or status.
@@ -210,6 +223,51 @@ pub async fn find(mut conn: &AsyncPgConnection, scope: &Scope, id: OrganizationI
         .select(Organization::as_select())
         .first(&mut conn)
         .await
+}
+
+diesel::alias!(organizations as parents: Parent, organizations as successors: Successor);
+
+/// An organization and what its view shows beside it.
+#[allow(missing_docs)]
+pub struct Whole {
+    pub organization: Organization,
+    pub parent: Option<Reference>,
+    pub successor: Option<Reference>,
+    pub liaisons: Vec<(AccountId, String, Vec<Module>)>,
+    /// Whether it lies where the caller may write.
+    pub writable: bool,
+    /// Whether its parent does, too.
+    pub writable_above: bool,
+}
+
+/// One organization in the scope `reads`, or wherever it is, with what its view shows beside it.
+pub async fn whole(
+    mut conn: &AsyncPgConnection,
+    reads: Option<&Scope>,
+    writes: &Scope,
+    id: OrganizationId,
+) -> QueryResult<Whole> {
+    let visible: Condition<'_, _> = match reads {
+        Some(scope) => Box::new(lies_in(scope, id).nullable()),
+        None => all_of(vec![]),
+    };
+    let reference = || (organizations::id, organizations::name, organizations::kind, organizations::level);
+    let row = organizations::table
+        .left_join(parents.on(parents.field(organizations::id).nullable().eq(organizations::parent_id)))
+        .left_join(successors.on(successors.field(organizations::id).nullable().eq(organizations::successor_id)))
+        .filter(organizations::id.eq(id))
+        .filter(visible)
+        .select((
+            Organization::as_select(),
+            parents.fields(reference()).nullable(),
+            successors.fields(reference()).nullable(),
+            lies_in(writes, id),
+            lies_below(writes, id),
+        ))
+        .first(&mut conn);
+    let (row, liaisons) = futures_util::try_join!(row, liaisons(conn, id))?;
+    let (organization, parent, successor, writable, writable_above) = row;
+    Ok(Whole { organization, parent, successor, liaisons, writable, writable_above })
 }
 
 /// Locks one organization in a scope until the transaction ends.
@@ -614,7 +672,7 @@ pub async fn directory(
         when!(all,
             filter.kind, |kinds| organizations::kind.eq_any(kinds);
             filter.division_code, |code| organizations::division_code.eq(code);
-            filter.q, |q| organizations::name.like(contains(q));
+            filter.q, |q| holds(organizations::name, q);
         );
         all_of(all)
     };

@@ -8,8 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::access::Scope;
-use crate::db::contains;
-use crate::db::page::{Condition, all_of};
+use crate::db::page::{Condition, all_of, holds};
 use crate::db::schema::sites;
 use crate::db::scope::below;
 use crate::http::PageRequest;
@@ -69,7 +68,7 @@ fn matching<'a>(filter: &'a SiteFilter) -> Condition<'a, sites::table> {
         filter.kind, |kinds| sites::kind.eq_any(kinds);
         filter.status, |statuses| sites::status.eq_any(statuses);
         filter.accreditation, |levels| sites::accreditation.eq_any(levels);
-        filter.q, |q| sites::name.like(contains(q));
+        filter.q, |q| holds(sites::name, q);
         filter.created_at_gte, |from| sites::created_at.ge(from);
         filter.created_at_lt, |before| sites::created_at.lt(before);
         filter.updated_at_gte, |from| sites::updated_at.ge(from);

@@ -2,8 +2,6 @@
 
 pub mod write;
 
-use std::collections::HashMap;
-
 use actix_web::get;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,13 +9,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::history::{AsOf, on_day};
 use super::{Location, OrganizationReference, owned};
-use crate::access::{Module, Permission};
-use crate::db::scope;
+use crate::access::{Module, Permission, Scope};
 use crate::http::page::{Counts, Paging, Sorting};
 use crate::http::{ApiResult, Call, PageRequest, Path, Query, Reply, Tx};
 use crate::ids::{AccountId, OrganizationId};
 use crate::organizations::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus};
-use crate::organizations::store::organizations::{self as store, Organization, Reference};
+use crate::organizations::store::organizations::{self as store, Organization, Whole};
 use crate::organizations::store::tree;
 use crate::{filters, page_schema, text_enum};
 
@@ -200,24 +197,24 @@ pub struct OrganizationView {
 }
 
 impl OrganizationView {
-    /// Reads what belongs to an organization and makes the caller's view of it.
+    /// The caller's view of an organization, wherever it is.
     pub async fn load(call: &Call, conn: &diesel_async::AsyncPgConnection, row: Organization) -> ApiResult<Self> {
-        Self::load_on(call, conn, row, None).await
+        Self::read(call, conn, None, row.id, None).await
     }
 
-    /// The same, as it hung in the tree on a day.
-    async fn load_on(
+    /// Reads an organization, in a scope or wherever it is, and makes the caller's view of it, as it hung in the tree on a day.
+    async fn read(
         call: &Call,
         conn: &diesel_async::AsyncPgConnection,
-        today: Organization,
+        scope: Option<&Scope>,
+        id: OrganizationId,
         day: Option<NaiveDate>,
     ) -> ApiResult<Self> {
         let writes = call.scope_for(Permission::OrganizationWrite);
-        let places: Vec<_> = today.parent_id.into_iter().chain([today.id]).collect();
-        let writable = scope::covered(conn, &writes, &places).await?;
-        let actions = today.status.actions(today.parent_id.is_none());
-        let mut actions = if writable.contains(&today.id) { owned(&actions) } else { vec![] };
-        if !actions.is_empty() && today.parent_id.is_some_and(|parent| !writable.contains(&parent)) {
+        let mut whole = store::whole(conn, scope, &writes, id).await?;
+        let today = &whole.organization;
+        let mut actions = if whole.writable { owned(&today.status.actions(today.parent_id.is_none())) } else { vec![] };
+        if !actions.is_empty() && today.parent_id.is_some() && !whole.writable_above {
             // It is her own top: who moves it away would move it out of her own hands, nobody sets anything beside it, and it
             // merges only into something that is hers outside of it.
             let mut others = false;
@@ -226,23 +223,23 @@ impl OrganizationView {
             }
             actions.retain(|action| !matches!(action.as_str(), "move" | "split" | "reactivate") && (others || action != "merge"));
         }
-        let row = on_day(conn, today, day).await?;
-        let names = store::references(conn, row.parent_id.into_iter().chain(row.successor_id)).await?;
-        let liaisons = store::liaisons(conn, row.id).await?;
-        Ok(Self::of(row, &names, liaisons, actions))
+        if day.is_some() {
+            whole.organization = on_day(conn, whole.organization, day).await?;
+            let (parent, successor) = (whole.organization.parent_id, whole.organization.successor_id);
+            let mut names = store::references(conn, parent.into_iter().chain(successor)).await?;
+            whole.parent = parent.and_then(|id| names.get(&id).cloned());
+            whole.successor = successor.and_then(|id| names.remove(&id));
+        }
+        Ok(Self::of(whole, actions))
     }
 
-    fn of(
-        row: Organization,
-        names: &HashMap<OrganizationId, Reference>,
-        liaisons: Vec<(AccountId, String, Vec<Module>)>,
-        allowed_actions: Vec<String>,
-    ) -> Self {
-        let name = |id: Option<OrganizationId>| id.and_then(|id| names.get(&id)).map(OrganizationReference::from);
+    fn of(whole: Whole, allowed_actions: Vec<String>) -> Self {
+        let row = whole.organization;
         Self {
-            parent: name(row.parent_id),
-            successor: name(row.successor_id),
-            liaisons: liaisons
+            parent: whole.parent.as_ref().map(OrganizationReference::from),
+            successor: whole.successor.as_ref().map(OrganizationReference::from),
+            liaisons: whole
+                .liaisons
                 .into_iter()
                 .map(|(account_id, display_name, modules)| LiaisonView { account_id, display_name, modules })
                 .collect(),
@@ -355,7 +352,6 @@ pub async fn count_organizations(
 #[get("/api/v1/organizations/{id}")]
 pub async fn get_organization(call: Call, path: Path<OrganizationPath>, day: Query<AsOf>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
-    let row = store::find(&conn, &call.scope(), path.id).await?;
-    let version = row.version;
-    Reply::item(&OrganizationView::load_on(&call, &conn, row, day.as_of).await?, version)
+    let view = OrganizationView::read(&call, &conn, Some(&call.scope()), path.id, day.as_of).await?;
+    Reply::item(&view, view.version)
 }
