@@ -9,8 +9,11 @@ cursor from a forged one, and a forged one is rightly refused. Invalid requests 
 
 No request pulls the ground from under the others. All come from another network (X-Forwarded-For) than the sign-ins of this
 run, because wrong passwords hold back the network that they come from. Requests that end a session end one opened for them.
-Requests that end an account or take its grants never mean the two accounts of this run ($JUDGE_ACCOUNTS): the document's
-example takes their place.
+Requests that end an account, give it grants or take them never mean the two accounts of this run ($JUDGE_ACCOUNTS): the
+document's example takes their place.
+
+Nothing is moved into the neighbour's organization ($JUDGE_BESIDE), nor is it restructured: what she is given she may rightly
+see, and the tool, which knows no subtrees, would call it a leak.
 
 In the document that schemathesis reads, the {id} of a list inside an object bears the name of that object, {task_id} in
 /tasks/{id}/indicators: by one name for all it takes the id of an indicator for the id of a task, and concludes that a list
@@ -59,7 +62,9 @@ _pages: dict[str, dict] = {}  # list path -> the query of its next page
 _calls: Counter = Counter()  # operation -> requests so far
 _home = os.environ.get("JUDGE_HOME")
 _own_accounts = set(os.environ.get("JUDGE_ACCOUNTS", "").split())
-_END_ACCOUNTS = ("disable_account", "reset_account_password", "revoke_grant")
+_beside = os.environ.get("JUDGE_BESIDE")
+_CHANGE_ACCOUNTS = ("disable_account", "reset_account_password", "create_grant", "revoke_grant")
+_RESTRUCTURE = ("move_organization", "merge_organization", "split_organization", "dissolve_organization", "reactivate_organization")
 _network = {"X-Forwarded-For": "192.0.2.1"}  # TEST-NET-1
 _counts: dict[str, Counter] = defaultdict(Counter)  # operation -> status or problem code -> replies
 
@@ -124,6 +129,15 @@ def _operation_id(case):
     return case.operation.definition.raw["operationId"]
 
 
+def _away_from_neighbour(value):
+    """`value` with the caller's own organization wherever it names the neighbour's."""
+    if isinstance(value, dict):
+        return {name: _away_from_neighbour(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_away_from_neighbour(part) for part in value]
+    return _home if value == _beside and value is not None else value
+
+
 def _open_session(case):
     """A new session of the owner: its token and its id. None in the credential flow, which keeps its own."""
     if "JUDGE_WFC" not in os.environ:
@@ -141,9 +155,9 @@ def _open_session(case):
 
 def _spare_this_run(case):
     operation, own = _operation_id(case), (case.path_parameters or {})
-    if operation in _END_ACCOUNTS:
+    if operation in _CHANGE_ACCOUNTS + _RESTRUCTURE:
         name = next(parameter.name for parameter in case.operation.path_parameters if parameter.name != "grant_id")
-        if own.get(name) in _own_accounts:
+        if own.get(name) in _own_accounts | {_beside}:
             example = next(parameter for parameter in case.operation.path_parameters if parameter.name == name).definition["example"]
             case.path_parameters = {**own, name: example}
     signed_in = str(case.headers.get("Authorization", "")).startswith("Bearer ey")
@@ -173,6 +187,8 @@ def before_call(context, case, kwargs):
             own = _calls[_operation_id(case)] % 2 == 0
         if own:
             case.body = {name: _home if _names_organization(name) and value is not None else value for name, value in case.body.items()}
+    if _beside:
+        case.body = _away_from_neighbour(case.body)
     if valid and isinstance(case.body, dict) and case.formatted_path.endswith("/batch"):
         case.body = {**case.body, "items": [_current_version(case, item) for item in case.body.get("items", [])]}
     declared = {parameter.name.lower(): parameter.name for parameter in case.operation.headers}

@@ -3,8 +3,8 @@
 usage: sign_in.py BASE_URL SIGN_INS_JSON OWNER NEIGHBOUR OUTPUT
 
 schemathesis signs in by itself with what is written here, again when a token has grown old or a test has
-ended the session, so no run depends on a session that it may destroy. Prints the ids of the owner's organization, of the
-owner's account and of the neighbour's.
+ended the session, so no run depends on a session that it may destroy. Prints four ids: of the owner's and the neighbour's
+organizations, then of their accounts.
 """
 
 import json
@@ -53,7 +53,8 @@ def main(base_url, sign_ins, owner, neighbour, output):
     document = {"auth": [entry("owner", accounts[owner]), entry("neighbour", accounts[neighbour])]}
     with open(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump(document, file)
-    print(accounts[owner]["organization"]["id"], account_id(base_url, accounts[owner]), account_id(base_url, accounts[neighbour]))
+    places = [accounts[name]["organization"]["id"] for name in (owner, neighbour)]
+    print(*places, account_id(base_url, accounts[owner]), account_id(base_url, accounts[neighbour]))
 
 
 main(*sys.argv[1:])

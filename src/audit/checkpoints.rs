@@ -198,6 +198,12 @@ pub async fn between(mut conn: &AsyncPgConnection, from: i64, to: i64) -> QueryR
     Ok(rows.into_iter().map(Checkpoint::from).collect())
 }
 
+/// The last checkpoint of the table: a chain that ends before it was cut.
+pub async fn newest(mut conn: &AsyncPgConnection) -> QueryResult<Option<Checkpoint>> {
+    let last = audit_checkpoints::table.select(CheckpointRow::as_select()).order(audit_checkpoints::seq.desc());
+    Ok(last.first(&mut conn).await.optional()?.map(Checkpoint::from))
+}
+
 /// Appends a line to the file of checkpoints, making it where there is none; the line is on the disk when this returns.
 pub fn append(file: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
     if let Some(folder) = file.parent() {

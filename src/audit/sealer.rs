@@ -110,7 +110,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Begins to lead on this connection. None: another node leads; the connection is handed back.
+    /// Begins to lead on this connection. Where another node leads the connection is handed back.
     pub async fn lead(mut conn: AsyncPgConnection, now: DateTime<Utc>) -> QueryResult<Result<Self, AsyncPgConnection>> {
         #[derive(QueryableByName)]
         struct Mine {
@@ -285,7 +285,7 @@ pub struct Backlog {
     /// How many, counted up to [`BACKLOG_CAP`].
     #[diesel(sql_type = BigInt)]
     pub count: i64,
-    /// When the oldest of them was written (wall time).
+    /// When the oldest of those counted was written (wall time).
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub oldest_at: Option<DateTime<Utc>>,
 }

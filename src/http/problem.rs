@@ -160,6 +160,9 @@ pub enum Place {
     Header(String),
 }
 
+/// Most faults of one request that are told.
+const MOST_FAULTS: usize = 1000;
+
 /// One fault of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldError {
@@ -208,10 +211,14 @@ impl FieldError {
     }
 
     fn to_json(&self, language: Language) -> Value {
+        // Names of the client's own making are shown, not echoed: without control characters, and cut.
+        let shown = |name: &str, longest: usize| -> String {
+            name.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).take(longest).collect()
+        };
         let (key, place) = match &self.place {
-            Place::Pointer(pointer) => ("pointer", pointer),
-            Place::Parameter(name) => ("parameter", name),
-            Place::Header(name) => ("header", name),
+            Place::Pointer(pointer) => ("pointer", shown(pointer, 1000)),
+            Place::Parameter(name) => ("parameter", shown(name, 100)),
+            Place::Header(name) => ("header", shown(name, 100)),
         };
         json!({ key: place, "code": self.code, "message": self.message.in_language(language), "params": self.params })
     }
@@ -318,7 +325,10 @@ impl ApiError {
         problem.insert("status".into(), json!(self.0.code.status().as_u16()));
         problem.insert("detail".into(), json!(self.0.detail.as_ref().map(|detail| detail.in_language(language))));
         problem.insert("code".into(), json!(self.0.code.as_str()));
-        problem.insert("errors".into(), Value::Array(self.0.errors.iter().map(|error| error.to_json(language)).collect()));
+        problem.insert(
+            "errors".into(),
+            Value::Array(self.0.errors.iter().take(MOST_FAULTS).map(|error| error.to_json(language)).collect()),
+        );
         problem.extend(self.0.members.clone());
         problem
     }
@@ -405,7 +415,7 @@ pub struct ProblemView {
     /// Names this request in our logs.
     #[schema(max_length = 64, pattern = "^[A-Za-z0-9._-]*$")]
     pub request_id: String,
-    /// Every fault of the request that was found.
+    /// Every fault of the request that was found; of more than a thousand the first.
     #[schema(max_items = 1000)]
     pub errors: Vec<ProblemFault>,
     /// Where the state forbids the step: the state.

@@ -1,6 +1,5 @@
 //! The chain over the audit trail, what breaks it, refusals and sign-ins.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use diesel::QueryableByName;
@@ -17,6 +16,7 @@ use half_sky::audit::{self, Actor, Change, refusals, sealer};
 use half_sky::config::Config;
 use half_sky::db::schema::{audit_entries, audit_seals};
 use serde_json::{Value, json};
+use tempfile::{NamedTempFile, TempDir, TempPath};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -66,9 +66,9 @@ async fn execute(conn: &mut AsyncPgConnection, sql: &str) {
 }
 
 /// A service whose trail has `entries` more entries and is sealed, with its checkpoint in a file of its own.
-async fn sealed(entries: usize) -> (TestApp, PathBuf, i64) {
-    let file = std::env::temp_dir().join(format!("half-sky-checkpoints-{}.jsonl", Uuid::now_v7()));
-    let app = TestApp::with(Config { audit_checkpoints: Some(file.clone()), ..config() }, false).await;
+async fn sealed(entries: usize) -> (TestApp, TempPath, i64) {
+    let file = NamedTempFile::new().unwrap().into_temp_path();
+    let app = TestApp::with(Config { audit_checkpoints: Some(file.to_path_buf()), ..config() }, false).await;
     let mut conn = app.database.login().await;
     for number in 0..entries {
         write(&mut conn, number).await;
@@ -152,7 +152,7 @@ async fn whatever_is_changed_in_the_trail_verification_names_the_first_bad_entry
         ),
     ];
     for (what, sql, seq, reason, known) in cases {
-        let (app, _, seals) = sealed(30).await;
+        let (app, _file, seals) = sealed(30).await;
         let auditor = auditor(&app).await;
         let before = auditor.get(VERIFY).await.expect(200);
         assert_eq!((&before.json["verified_through"], &before.json["first_broken"]), (&json!(seals), &Value::Null));
@@ -190,7 +190,7 @@ async fn a_tail_that_was_cut_is_found_by_the_table_and_by_the_file() {
 
 #[actix_web::test]
 async fn a_chain_that_was_computed_again_does_not_fit_its_checkpoint() {
-    let (app, _, seals) = sealed(30).await;
+    let (app, _file, seals) = sealed(30).await;
     let auditor = auditor(&app).await;
     tamper(&app, "UPDATE audit_entries SET reason = 'other' WHERE id = (SELECT entry_id FROM audit_seals WHERE seq = 7)").await;
     let mut owner = app.database.owner().await;
@@ -224,7 +224,7 @@ async fn a_chain_that_was_computed_again_does_not_fit_its_checkpoint() {
 
 #[actix_web::test]
 async fn verification_goes_on_part_by_part() {
-    let (app, _, seals) = sealed(30).await;
+    let (app, _file, seals) = sealed(30).await;
     let auditor = auditor(&app).await;
     let (mut from, mut parts) = (1, 0);
     loop {
@@ -356,7 +356,7 @@ async fn two_sealers_that_lose_their_connections_while_64_write_make_one_chain_o
 
 #[actix_web::test]
 async fn in_another_cluster_the_sealer_looks_at_every_entry_again_and_seals_each_once() {
-    let (app, _, seals) = sealed(10).await;
+    let (app, _file, seals) = sealed(10).await;
     let mut conn = app.database.login().await;
     for number in 0..10 {
         write(&mut conn, number).await;
@@ -420,7 +420,7 @@ async fn finding_the_next_batch_is_a_range_of_an_index_whatever_the_size_of_the_
 
 #[actix_web::test]
 async fn the_service_can_neither_change_seals_and_checkpoints_nor_choose_a_transaction() {
-    let (app, _, _) = sealed(1).await;
+    let (app, _file, _) = sealed(1).await;
     let mut service = app.database.login().await;
     let mut owner = app.database.owner().await;
     for table in ["audit_seals", "audit_checkpoints"] {
@@ -466,7 +466,8 @@ async fn checkpoints_are_listed_and_verify_with_the_published_key() {
 
 #[actix_web::test]
 async fn where_the_file_cannot_be_written_sealing_goes_on_and_the_checkpoint_is_made_later() {
-    let file = std::env::temp_dir().join(format!("half-sky-no-folder-{}", Uuid::now_v7()));
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("no-folder");
     std::fs::write(&file, "not a folder").unwrap();
     let app = TestApp::with(Config { audit_checkpoints: Some(file.join("checkpoints")), ..config() }, false).await;
     let mut conn = app.database.login().await;

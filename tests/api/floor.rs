@@ -103,6 +103,8 @@ async fn queries_are_strict() {
         ask(query).await.expect_problem(400, code);
     }
     ask("level=city,county&limit=100").await.expect(200);
+    let strange = ask(&format!("%09%00a{}=1", "x".repeat(200))).await.expect_problem(400, "unknown_parameter");
+    assert_eq!(strange.faults()[0].0, format!("\u{fffd}\u{fffd}a{}", "x".repeat(97)), "shown, not echoed");
 }
 
 #[actix_web::test]

@@ -487,6 +487,32 @@ async fn the_demo_has_a_body_that_can_be_reactivated() {
     the_tree_is_whole(&app).await;
 }
 
+#[actix_web::test]
+async fn the_migration_tells_of_the_time_before_there_was_a_history() {
+    use diesel_async::SimpleAsyncConnection;
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    let there = json!({ "parent_id": NEIGHBOUR, "division_code": null, "reason": "区划调整" });
+    admin.post(path(TOWNSHIP) + "/move").if_match("\"1\"").json(&there).await.expect(200);
+    let mut owner = app.database.owner().await;
+    owner.batch_execute("TRUNCATE organization_events, organization_past_statuses").await.unwrap();
+    let migration = include_str!("../../migrations/2026-11-24-000002_history/up.sql");
+    let (_, backfill) = migration.split_once("-- What is known of the time before").unwrap();
+    owner.batch_execute(&format!("-- {backfill}")).await.unwrap();
+    let history = async |id: &str| {
+        let history = admin.get(path(id) + "/history").await.expect(200);
+        let of = |event: &Value| ["kind", "occurred_on"].map(|name| event[name].as_str().unwrap().to_owned());
+        (history.items().iter().map(of).collect::<Vec<_>>(), history.items().last().unwrap()["from"]["id"].clone())
+    };
+    let event = |kind: &str, on: &str| [kind.to_owned(), on.to_owned()];
+    let moved = vec![event("created", "2019-01-01"), event("moved", "2019-04-10")];
+    assert_eq!(history(TOWNSHIP).await, (moved, json!(COUNTY)));
+    let dissolved = vec![event("created", "2019-01-01"), event("dissolved", "2019-03-01")];
+    assert_eq!(history(DISSOLVED).await, (dissolved, json!(null)));
+    assert_eq!(admin.get(path(DISSOLVED) + "?as_of=2019-02-28").await.expect(200).json["status"], "active");
+    the_tree_is_whole(&app).await;
+}
+
 /// Pages through a list again and again while `moves` goes on, and shows that what is always there appears exactly once.
 async fn sweeps(client: &Client, list: &str, always: &[String], done: &Cell<bool>, moves: &Cell<usize>) {
     let mut sweeps = 0;
@@ -557,4 +583,15 @@ async fn nothing_stands_twice_when_one_place_of_the_reader_moves_below_another()
     let moving = [(TOWNSHIP, [COUNTY, NEIGHBOUR])];
     join(sweeps(&reader, "", &always, &done, &moves), to_and_fro(&admin, &moving, &done, &moves)).await;
     the_tree_is_whole(&app).await;
+}
+
+#[actix_web::test]
+async fn of_more_than_a_thousand_faults_the_first_are_told() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("city-admin").await;
+    let ids: Vec<String> = (0..500).map(|number| format!("0168028c-2f00-7000-8003-{number:012}")).collect();
+    let part = |number: usize| json!({ "name": format!("新设妇联{number}"), "site_ids": ids, "child_ids": [], "post_ids": [] });
+    let body = json!({ "organizations": (0..3).map(part).collect::<Vec<_>>(), "reason": "拆分" });
+    let split = admin.post(format!("/api/v1/organizations/{TOWNSHIP}/split")).if_match("\"1\"").json(&body).await.expect(422);
+    assert!(split.faults().len() <= 1000);
 }

@@ -246,7 +246,7 @@ pub struct VerificationView {
     pub next: Option<i64>,
     /// Entries that are not sealed yet.
     pub unsealed: UnsealedView,
-    /// Checkpoints of the database and of this node's file, between the places looked at and beyond the end of the chain.
+    /// Checkpoints of the database and of this node's file: those of the places looked at, and at the end of the chain the last ones.
     pub checkpoints: CheckedView,
 }
 
@@ -269,7 +269,7 @@ pub struct UnsealedView {
     /// How many; counted up to 10,000.
     #[schema(examples(0), minimum = 0, maximum = 10000)]
     pub count: i64,
-    /// When the oldest of them was written (wall time); null where there are none.
+    /// When the oldest of those counted was written (wall time); null where there are none.
     #[schema(required = true)]
     pub oldest_at: Option<DateTime<Utc>>,
 }
@@ -304,10 +304,16 @@ pub async fn verify_audit_entries(call: Call, part: Query<VerifyPart>) -> ApiRes
     let conn = call.connection().await?;
     let keys = checkpoints::public_keys(&conn).await?;
     let file = checkpoints::read_own(&call.app).await.map_err(ApiError::internal)?;
-    let mut known = checkpoints::between(&conn, part.from, i64::MAX).await?;
-    let in_file = file.checkpoints.into_iter().filter(|checkpoint| checkpoint.seq >= part.from);
-    let in_file: Vec<Checkpoint> = in_file.filter(|checkpoint| !known.contains(checkpoint)).collect();
-    known.extend(in_file);
+    // Those of the part, and the last of the table and of the file, which tell whether the end was cut off.
+    let last = part.from.saturating_add(part.limit - 1);
+    let mut known = checkpoints::between(&conn, part.from, last).await?;
+    let newest = file.checkpoints.iter().max_by_key(|checkpoint| checkpoint.seq).cloned();
+    let of_the_part = file.checkpoints.into_iter().filter(|checkpoint| (part.from..=last).contains(&checkpoint.seq));
+    for checkpoint in of_the_part.chain(newest).chain(checkpoints::newest(&conn).await?) {
+        if !known.contains(&checkpoint) {
+            known.push(checkpoint);
+        }
+    }
     let found = verify(&conn, part, &known, &keys).await?;
     let unsealed = backlog(&conn).await?;
     let (good, missing) = (found.checkpoints.good as u64, found.checkpoints.missing as u64);

@@ -93,6 +93,8 @@ async fn every_command_explains_itself() {
         &["config"],
         &["config", "check"],
         &["health"],
+        &["audit"],
+        &["audit", "verify"],
     ];
     let mut named = 0;
     for command in commands {

@@ -15,6 +15,7 @@ use crate::http::{ApiResult, Call, PageRequest, Path, Query, Reply, Tx};
 use crate::ids::{AccountId, OrganizationId};
 use crate::organizations::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus};
 use crate::organizations::store::organizations::{self as store, Organization, Whole};
+use crate::organizations::store::tree;
 use crate::{filters, page_schema, text_enum};
 
 /// Unique fields of an organization, by constraint.
@@ -209,12 +210,19 @@ impl OrganizationView {
         id: OrganizationId,
         day: Option<NaiveDate>,
     ) -> ApiResult<Self> {
-        let mut whole = store::whole(conn, scope, &call.scope_for(Permission::OrganizationWrite), id).await?;
+        let writes = call.scope_for(Permission::OrganizationWrite);
+        let mut whole = store::whole(conn, scope, &writes, id).await?;
         let today = &whole.organization;
         let mut actions = if whole.writable { owned(&today.status.actions(today.parent_id.is_none())) } else { vec![] };
-        // Who moves her own top away would move it out of her own hands, and nobody sets anything beside it.
-        let needs_parent = |action: &String| matches!(action.as_str(), "move" | "split" | "reactivate");
-        actions.retain(|action| !needs_parent(action) || today.parent_id.is_none() || whole.writable_above);
+        if !actions.is_empty() && today.parent_id.is_some() && !whole.writable_above {
+            // It is her own top: who moves it away would move it out of her own hands, nobody sets anything beside it, and it
+            // merges only into something that is hers outside of it.
+            let mut others = false;
+            for place in writes.places() {
+                others = others || !tree::is_below(conn, *place, today.id).await?;
+            }
+            actions.retain(|action| !matches!(action.as_str(), "move" | "split" | "reactivate") && (others || action != "merge"));
+        }
         if day.is_some() {
             whole.organization = on_day(conn, whole.organization, day).await?;
             let (parent, successor) = (whole.organization.parent_id, whole.organization.successor_id);
