@@ -76,7 +76,7 @@ class Pgbench:
                    *self.variables, DATABASE]
         _, before = self.service.cpu()
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True,
-                              env=os.environ | {"PGOPTIONS": "-c role=half_sky_service -c TimeZone=UTC -c default_transaction_read_only=on -c jit=off -c max_parallel_workers_per_gather=0"})
+                              env=os.environ | {"PGOPTIONS": "-c role=half_sky_service -c TimeZone=UTC " + read_settings()})
         _, after = self.service.cpu()
         if done.returncode:
             raise SystemExit(f"pgbench: {done.stderr}\n{(self.folder / 'script').read_text()}")
@@ -85,6 +85,12 @@ class Pgbench:
         times = sorted(int(line.split()[2]) / 1000 for log in self.folder.glob("pgbench_log*") for line in open(log)) or [0]
         return {"rate": rate, "p50_ms": times[len(times) // 2], "p99_ms": times[len(times) * 99 // 100],
                 "database_us": (after - before) / transactions}
+
+
+def read_settings():
+    """The settings of the service's reading connections, from its source."""
+    source = (Path(__file__).parent.parent / "src/db/connect.rs").read_text()
+    return re.sub(r"\\\n\s*", "", re.search(r'READ_SETTINGS: &str = "(.*?)";', source, re.S).group(1))
 
 
 def random_organization(ranges):

@@ -30,6 +30,11 @@ pub struct Db {
     pool: Pool<AsyncPgConnection>,
 }
 
+/// What is over in milliseconds is not worth a compiler or a crew; a page is a walk of an index with look-ups, and a merge would
+/// read the other table from its beginning up to there (84 ms instead of 0.05 for page 500 of a province).
+const READ_SETTINGS: &str = "-c statement_timeout=10s -c default_transaction_read_only=on -c jit=off \
+    -c max_parallel_workers_per_gather=0 -c enable_mergejoin=off";
+
 /// What a connection hears beside the answers to its queries: notices and notifications.
 pub type Heard = BoxStream<'static, Result<tokio_postgres::AsyncMessage, tokio_postgres::Error>>;
 
@@ -126,8 +131,7 @@ impl Address {
             Role::Named => return Ok(config),
             Role::Reads => {
                 config.application_name("half-sky reads");
-                // What is over in milliseconds is not worth a compiler or a crew.
-                "-c statement_timeout=10s -c default_transaction_read_only=on -c jit=off -c max_parallel_workers_per_gather=0"
+                READ_SETTINGS
             }
             Role::Transactions => "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s",
             Role::Dedicated => "",
