@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::clock::shanghai;
 use crate::db::schema::{jobs, timetable_runs};
 use crate::ids::JobId;
-use crate::{organizations, system};
+use crate::{files, organizations, system};
 
 /// How long a worker holds a job before another may take it; extended while it runs.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
@@ -40,12 +40,16 @@ type JobFn = for<'a> fn(&'a App, Value) -> BoxFuture<'a, Result<(), String>>;
 type TickFn = for<'a> fn(&'a App, &'a mut AsyncPgConnection, DateTime<Utc>) -> BoxFuture<'a, Result<(), String>>;
 
 /// Every kind of job.
-const KINDS: &[(&str, JobFn)] = &[("reseal", |app, payload| Box::pin(system::reseal(app, payload)))];
+const KINDS: &[(&str, JobFn)] = &[
+    ("clean_files", |app, payload| Box::pin(files::clean(app, payload))),
+    ("reseal", |app, payload| Box::pin(system::reseal(app, payload))),
+];
 
 /// The timetable: name, when (domain time), what. `due` is the instant that fell due; the work shares the transaction that
 /// marks it run.
 const TIMETABLE: &[(&str, Every, TickFn)] = &[
     ("purge", Every::Hour, |app, conn, _| Box::pin(system::purge(app, conn))),
+    ("files", Every::DayAt(3), |app, conn, _| Box::pin(files::schedule_clean(app, conn))),
     ("post_expiries", Every::DayAt(6), |_, conn, due| Box::pin(organizations::announce_expiring_posts(conn, due))),
 ];
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod commands;
 mod contract;
+mod files;
 mod floor;
 mod house;
 mod matrix;
