@@ -107,6 +107,8 @@ permissions! {
     SiteWrite = "site.write", Some(Module::Organizations), reads SiteRead, &[PlatformAdmin, OrgAdmin, Officer];
     SiteAccredit = "site.accredit", Some(Module::Organizations), reads SiteRead, &[PlatformAdmin, OrgAdmin, Manager];
     PlanRead = "plan.read", Some(Module::Plans), reads PlanRead, STAFF;
+    FileRead = "file.read", None, reads FileRead, STAFF;
+    FileWrite = "file.write", None, reads FileRead, &[PlatformAdmin, OrgAdmin, Manager, Officer];
     AccountRead = "account.read", Some(Module::System), reads AccountRead, &[PlatformAdmin, OrgAdmin];
     AccountWrite = "account.write", Some(Module::System), reads AccountRead, &[PlatformAdmin, OrgAdmin];
     GrantWrite = "grant.write", Some(Module::System), reads AccountRead, &[PlatformAdmin, OrgAdmin];
@@ -239,6 +241,12 @@ pub const OPERATIONS: &[(&str, Need)] = &[
     ("get_task", Holds(P::PlanRead)),
     ("list_task_indicators", Holds(P::PlanRead)),
     ("get_indicator", Holds(P::PlanRead)),
+    // files
+    ("list_files", Holds(P::FileRead)),
+    ("upload_file", Holds(P::FileWrite)),
+    ("get_file", Holds(P::FileRead)),
+    ("delete_file", SignedIn),
+    ("download_file", Holds(P::FileRead)),
     // running the service
     ("list_audit_entries", Holds(P::AuditRead)),
     ("list_audit_checkpoints", Holds(P::AuditRead)),
@@ -294,6 +302,13 @@ impl Scope {
         places.sort();
         places.dedup();
         Self { places }
+    }
+
+    /// The same, of the roles whose grants include a module; none: of all.
+    pub fn in_module(roles: &[HeldRole], permission: Permission, module: Option<Module>, today: NaiveDate) -> Self {
+        let with: Vec<HeldRole> =
+            roles.iter().filter(|role| module.is_none_or(|module| role.modules.contains(&module))).cloned().collect();
+        Self::of(&with, permission, today)
     }
 
     /// Whether it covers nothing.

@@ -7,6 +7,7 @@ use crate::audit::refusals::Refusals;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
+use crate::files::Objects;
 use crate::http::metrics::Metrics;
 use crate::http::rate::Limits;
 use crate::jobs::Wake;
@@ -32,6 +33,8 @@ pub struct Parts {
     pub tokens: TokenCache,
     /// The bounded argon2 workers.
     pub passwords: Passwords,
+    /// The bytes of files.
+    pub objects: Objects,
     /// Rate limits.
     pub limits: Limits,
     /// Figures for /metrics.
@@ -61,6 +64,7 @@ impl App {
         let vault = Vault::load(&mut conn, config.master_keys.clone()).await.map_err(|fault| fault.to_string())?;
         let signing_keys = SigningKeys::load(&mut conn, &vault, &clock).await.map_err(|fault| fault.to_string())?;
         Ok(Self(Arc::new(Parts {
+            objects: Objects::in_folder(&config.files)?,
             limits: Limits::new(&config.rate_limits),
             passwords: Passwords::new(config.cheap_passwords),
             tokens: TokenCache::default(),

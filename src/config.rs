@@ -39,6 +39,7 @@ variables! {
     HALF_SKY_PUBLIC_URL = "", "Public base URL without a path, the issuer of tokens; default: http://HALF_SKY_HTTP.";
     HALF_SKY_DATA = ".half-sky", "Folder of the private PostgreSQL, the development keys and the demo sign-ins.";
     HALF_SKY_AUDIT_CHECKPOINTS = "", "File outside the database to which this node appends signed checkpoints of the audit trail; default: audit-checkpoints.jsonl in HALF_SKY_DATA.";
+    HALF_SKY_FILES = "", "Folder of the uploaded files; default: HALF_SKY_DATA/files. All nodes need the same one.";
     HALF_SKY_POSTGRES_BIN = "", "Folder with the programs initdb and postgres; default: searched.";
     HALF_SKY_CLOCK = "", "Demo mode only: domain time starts at this instant, e.g. 2019-04-10T09:00:00+08:00.";
     HALF_SKY_WORKERS = "0", "Number of HTTP workers; 0: one per core.";
@@ -88,6 +89,8 @@ pub struct Config {
     pub data: PathBuf,
     /// `HALF_SKY_AUDIT_CHECKPOINTS`
     pub audit_checkpoints: Option<PathBuf>,
+    /// `HALF_SKY_FILES`
+    pub files: PathBuf,
     /// `HALF_SKY_POSTGRES_BIN`
     pub postgres_bin: Option<PathBuf>,
     /// `PATH`, where programs are searched.
@@ -156,6 +159,7 @@ impl Config {
         let mut read = Reader { set, faults: Vec::new() };
         let http: SocketAddr = read.parsed("HALF_SKY_HTTP").unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let scale = read.number("HALF_SKY_RATE_LIMIT_SCALE", 1, 100_000);
+        let data = read.text("HALF_SKY_DATA").map(PathBuf::from).unwrap_or_default();
         let config = Self {
             database_url: read.text("DATABASE_URL"),
             owner_url: read.text("DATABASE_OWNER_URL"),
@@ -164,8 +168,9 @@ impl Config {
             http,
             metrics: read.parsed("HALF_SKY_METRICS"),
             public_url: read.text("HALF_SKY_PUBLIC_URL").unwrap_or_else(|| format!("http://{http}")),
-            data: read.text("HALF_SKY_DATA").map(PathBuf::from).unwrap_or_default(),
+            files: read.text("HALF_SKY_FILES").map_or_else(|| data.join("files"), PathBuf::from),
             audit_checkpoints: read.text("HALF_SKY_AUDIT_CHECKPOINTS").map(PathBuf::from),
+            data,
             postgres_bin: read.text("HALF_SKY_POSTGRES_BIN").map(PathBuf::from),
             path: None,
             clock: read.parsed::<DateTime<chrono::FixedOffset>>("HALF_SKY_CLOCK").map(|at| at.to_utc()),

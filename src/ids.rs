@@ -61,6 +61,8 @@ ids! {
     AccountId
     /// An entry of the audit trail.
     AuditEntryId
+    /// An uploaded file.
+    FileId
     /// A grant of a role at a place.
     GrantId
     /// An indicator of a task.

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::clock::shanghai;
 use crate::db::schema::{jobs, timetable_runs};
 use crate::ids::JobId;
-use crate::{organizations, system};
+use crate::{files, organizations, system};
 
 /// How long a worker holds a job before another may take it; extended while it runs.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
@@ -43,12 +43,16 @@ type JobFn = for<'a> fn(&'a App, Value) -> BoxFuture<'a, Result<(), String>>;
 type TickFn = for<'a> fn(&'a App, &'a mut AsyncPgConnection, DateTime<Utc>) -> BoxFuture<'a, Result<(), String>>;
 
 /// Every kind of job.
-const KINDS: &[(&str, JobFn)] = &[("reseal", |app, payload| Box::pin(system::reseal(app, payload)))];
+const KINDS: &[(&str, JobFn)] = &[
+    ("clean_files", |app, payload| Box::pin(files::clean(app, payload))),
+    ("reseal", |app, payload| Box::pin(system::reseal(app, payload))),
+];
 
 /// The timetable: name, when (domain time), what becomes of missed instants, what. `due` is the instant that fell due; the work
 /// shares the transaction that marks it run.
 const TIMETABLE: &[(&str, Every, Missed, TickFn)] = &[
     ("purge", Every::Hour, Missed::Once, |app, conn, _| Box::pin(system::purge(app, conn))),
+    ("files", Every::DayAt(3), Missed::Once, |app, conn, _| Box::pin(files::schedule_clean(app, conn))),
     ("post_expiries", Every::DayAt(6), Missed::Each, |_, conn, due| Box::pin(organizations::announce_expiring_posts(conn, due))),
 ];
 

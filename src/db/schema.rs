@@ -122,6 +122,25 @@ diesel::table! {
 }
 
 diesel::table! {
+    files (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        uploaded_by -> Uuid,
+        purpose -> Text,
+        name -> Text,
+        media_type -> Text,
+        size -> BigInt,
+        sha256 -> Bytea,
+        width -> Nullable<Integer>,
+        height -> Nullable<Integer>,
+        attached_type -> Nullable<Text>,
+        attached_id -> Nullable<Uuid>,
+        attached_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     grants (id) {
         id -> Uuid,
         account_id -> Uuid,
@@ -512,6 +531,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     data_versions,
     dictionary_entries,
     divisions,
+    files,
     grants,
     idempotency_keys,
     indicators,

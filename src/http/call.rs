@@ -60,6 +60,15 @@ impl Caller {
 #[derive(Clone)]
 pub struct Call(Rc<Passed>);
 
+/// A file as it arrived in a form.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// Name that the client gave it.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
 /// What the gate found out.
 pub struct Passed {
     /// The service.
@@ -70,12 +79,18 @@ pub struct Passed {
     pub caller: Option<Arc<Caller>>,
     /// Checked parameters by name.
     pub parameters: Map<String, Value>,
-    /// The body as it came, for the idempotency fingerprint.
+    /// The body as it came, for the idempotency fingerprint; of a form the names of its parts and the digests of their contents.
     pub body: Bytes,
     /// The same, read; null where the operation takes none.
     pub json: Value,
     /// Rules that the body breaks.
     pub faults: Vec<FieldError>,
+    /// The file of a form.
+    pub upload: Option<Upload>,
+    /// `Range`
+    pub range: Option<String>,
+    /// `If-Range`
+    pub if_range: Option<String>,
     /// Path and query as they came, for the idempotency fingerprint.
     pub target: String,
     /// Language of messages.

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::call::{Call, Caller};
 use super::problem::{ApiError, ApiResult, Code};
 use super::reply::Reply;
-use crate::access::{Need, Permission, Scope};
+use crate::access::{Module, Need, Permission, Scope};
 use crate::app::App;
 use crate::audit::{self, Actor, Change};
 use crate::db::schema::idempotency_keys;
@@ -230,12 +230,26 @@ impl Tx {
         let Need::Holds(permission) = self.call.operation.need else {
             return Err(ApiError::internal("require() on an operation without a permission"));
         };
-        self.require_permission(permission, place).await
+        self.require_permission(permission, None, place).await
     }
 
-    async fn require_permission(&mut self, permission: Permission, place: OrganizationId) -> ApiResult<()> {
+    /// The same, by a grant that includes a module; none: by any.
+    pub async fn require_in(&mut self, place: OrganizationId, module: Option<Module>) -> ApiResult<()> {
+        let Need::Holds(permission) = self.call.operation.need else {
+            return Err(ApiError::internal("require_in() on an operation without a permission"));
+        };
+        self.require_permission(permission, module, place).await
+    }
+
+    async fn require_permission(
+        &mut self,
+        permission: Permission,
+        module: Option<Module>,
+        place: OrganizationId,
+    ) -> ApiResult<()> {
         self.asked = true;
-        let scope = self.call.scope_for(permission);
+        let roles = self.call.caller.as_ref().map_or(&[][..], |caller| &caller.roles);
+        let scope = Scope::in_module(roles, permission, module, self.today());
         if !covers(&self.conn, &scope, place).await? {
             return Err(Code::PermissionDenied.into());
         }
@@ -371,7 +385,7 @@ impl Tx {
                 if !covers(&self.conn, &self.call.scope_for(permission.reads()), place).await? {
                     return Err(Code::NotFound.into());
                 }
-                self.require_permission(permission, place).await?;
+                self.require_permission(permission, None, place).await?;
             }
         }
         let body = self.call.app.vault.open(REPLY_PLACE, &stored.body)?;

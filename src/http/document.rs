@@ -27,13 +27,37 @@ pub struct Operation {
     pub needs_key: bool,
     /// It needs an `If-Match`.
     pub needs_version: bool,
-    /// It takes a JSON body.
-    pub takes_body: bool,
+    /// What body it takes.
+    pub takes: Takes,
+    /// It answers with bytes of any type.
+    pub answers_bytes: bool,
     /// Rate limit policy.
     pub policy: &'static str,
     parameters: Vec<Parameter>,
     /// Where its body's validator is.
     body: Option<String>,
+}
+
+/// What body an operation takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// None.
+    Nothing,
+    /// JSON.
+    Json,
+    /// A form with one file.
+    Form,
+}
+
+impl Takes {
+    /// The media type of the body.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Json => "application/json",
+            Self::Form => "multipart/form-data",
+        }
+    }
 }
 
 struct Parameter {
@@ -291,7 +315,10 @@ impl Operation {
                 validator,
             });
         }
-        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        let content = &operation["requestBody"]["content"];
+        let takes = [Takes::Json, Takes::Form].into_iter().find(|takes| content[takes.media_type()].is_object());
+        let takes = takes.unwrap_or(Takes::Nothing);
+        let schema = &content[takes.media_type()]["schema"];
         let body = schema.is_object().then(|| {
             let name = format!("{id}.body");
             let validator = pointer(&name);
@@ -304,7 +331,8 @@ impl Operation {
         Self {
             needs_key: needs("Idempotency-Key"),
             needs_version: needs("If-Match"),
-            takes_body: body.is_some(),
+            takes,
+            answers_bytes: operation["responses"]["200"]["content"]["application/octet-stream"].is_object(),
             policy: if path.starts_with("/api/v1/auth/") && need == Need::Public { "sign_in" } else { "principal" },
             path: path.to_owned(),
             id,

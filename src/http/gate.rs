@@ -18,8 +18,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::address::client_address;
-use super::call::{Call, Passed, pointer_of};
-use super::document::{Operation, Route, document};
+use super::call::{Call, Passed, Upload, pointer_of};
+use super::document::{Operation, Route, Takes, document};
+use super::form;
 use super::json::Strict;
 use super::problem::{ApiError, ApiResult, Code, FieldError, Language, Place};
 use super::rate::{Allowance, Counted};
@@ -234,7 +235,8 @@ async fn admit_route(
     *allowance = Some(app.limits.count(policy, &who)?);
     // 406, 415, 413
     check_media(request.headers(), operation)?;
-    if content_length(request.headers()) > Some(app.config.body_limit) {
+    let limit = if operation.takes == Takes::Form { form::LARGEST } else { app.config.body_limit };
+    if content_length(request.headers()) > Some(limit) {
         return Err(Code::PayloadTooLarge.into());
     }
     // 403 for an initial password stands before everything that concerns the operation itself
@@ -248,8 +250,16 @@ async fn admit_route(
     let read = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let parameters = document().read_parameters(operation, &path, request.query_string(), read)?;
     let user_agent = read("User-Agent").map(|agent| agent.chars().take(200).collect());
-    let body = if operation.takes_body { read_body(request, app.config.body_limit).await? } else { Bytes::new() };
-    let (json, faults) = if operation.takes_body { check_body(operation, &body)? } else { (Value::Null, vec![]) };
+    let [range, if_range] = ["Range", "If-Range"].map(|name| read(name).map(str::to_owned));
+    let body = match operation.takes {
+        Takes::Nothing => Body::default(),
+        Takes::Json => json_body(operation, read_body(request, app.config.body_limit).await?)?,
+        Takes::Form => {
+            let _room = app.objects.room().await?;
+            let bytes = read_body(request, form::LARGEST).await?;
+            form::read(operation, request.headers(), bytes).await?
+        }
+    };
     // 400: a missing key
     if operation.needs_key && !parameters.contains_key("Idempotency-Key") {
         return Err(missing_header(Code::IdempotencyKeyRequired, "Idempotency-Key"));
@@ -265,9 +275,12 @@ async fn admit_route(
         operation,
         caller,
         parameters,
-        body,
-        json,
-        faults,
+        body: body.bytes,
+        json: body.json,
+        faults: body.faults,
+        upload: body.upload,
+        range,
+        if_range,
         target: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
         language: asked.language,
         request_id: asked.request_id.clone(),
@@ -298,18 +311,18 @@ fn check_media(headers: &HeaderMap, operation: &Operation) -> ApiResult<()> {
             let media = part.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
             matches!(media.as_str(), "" | "*/*" | "application/*" | "application/json" | "application/problem+json")
         });
-        if !acceptable {
+        if !acceptable && !operation.answers_bytes {
             return Err(Code::NotAcceptable.into());
         }
     }
-    if operation.takes_body {
+    let wanted = operation.takes.media_type();
+    if !wanted.is_empty() {
         let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (media, parameters) = media.split_once(';').unwrap_or((media, ""));
         let parameters = parameters.trim().replace('"', "");
         let utf8 = parameters.is_empty() || parameters.eq_ignore_ascii_case("charset=utf-8");
-        if !media.trim().eq_ignore_ascii_case("application/json") || !utf8 {
-            return Err(ApiError::from(Code::UnsupportedMediaType)
-                .with_header(HeaderName::from_static("accept-post"), "application/json"));
+        if !media.trim().eq_ignore_ascii_case(wanted) || !(utf8 || operation.takes == Takes::Form) {
+            return Err(ApiError::from(Code::UnsupportedMediaType).with_header(HeaderName::from_static("accept-post"), wanted));
         }
     }
     Ok(())
@@ -336,24 +349,43 @@ async fn read_body(request: &mut ServiceRequest, limit: usize) -> ApiResult<Byte
     tokio::time::timeout(BODY_DEADLINE, read).await.map_err(|_| ApiError::from(Code::RequestTimeout))?
 }
 
-/// Reads a body and checks its syntax, depth and shape; the broken rules are returned, to be told at their own moment.
-fn check_body(operation: &Operation, body: &[u8]) -> ApiResult<(Value, Vec<FieldError>)> {
+/// A body that was read; the broken rules are told at their own moment.
+#[derive(Default)]
+pub struct Body {
+    /// As [`Passed::body`].
+    pub bytes: Bytes,
+    /// As [`Passed::json`].
+    pub json: Value,
+    /// As [`Passed::faults`].
+    pub faults: Vec<FieldError>,
+    /// As [`Passed::upload`].
+    pub upload: Option<Upload>,
+}
+
+/// Reads JSON and checks its syntax, depth and shape.
+fn json_body(operation: &Operation, bytes: Bytes) -> ApiResult<Body> {
     let refused = |code: Code, pointer: String, rule: &'static str, text: String| {
         ApiError::from(code).at(FieldError::at(pointer, rule, format!("不是有效的 JSON：{text}"), text))
     };
-    if depth(body) > MAX_DEPTH {
+    if depth(&bytes) > MAX_DEPTH {
         let text = format!("nested deeper than {MAX_DEPTH}");
         return Err(refused(Code::MalformedJson, String::new(), "malformed_json", text));
     }
-    let mut reading = serde_json::Deserializer::from_slice(body);
+    let mut reading = serde_json::Deserializer::from_slice(&bytes);
     let Strict(json) = serde_path_to_error::deserialize(&mut reading).map_err(|fault| match fault.inner().is_data() {
         true => refused(Code::InvalidBody, pointer_of(fault.path()), "repeated_name", fault.inner().to_string()),
         false => refused(Code::MalformedJson, String::new(), "malformed_json", fault.inner().to_string()),
     })?;
     reading.end().map_err(|fault| refused(Code::MalformedJson, String::new(), "malformed_json", fault.to_string()))?;
-    let mut faults = document().check_body(operation, &json)?;
-    find_nul(&json, "", &mut faults);
-    Ok((json, faults))
+    let faults = check_body(operation, &json)?;
+    Ok(Body { bytes, json, faults, upload: None })
+}
+
+/// Checks the shape of a body; the broken rules are returned.
+pub fn check_body(operation: &Operation, json: &Value) -> ApiResult<Vec<FieldError>> {
+    let mut faults = document().check_body(operation, json)?;
+    find_nul(json, "", &mut faults);
+    Ok(faults)
 }
 
 /// Greatest nesting of brackets outside strings.

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod call;
 pub mod command;
 pub mod document;
+pub mod form;
 pub mod gate;
 pub mod health;
 pub mod json;
@@ -17,7 +18,7 @@ pub mod reply;
 pub mod server;
 pub mod swagger;
 
-pub use call::{Call, Caller, Path, Query};
+pub use call::{Call, Caller, Path, Query, Upload};
 pub use command::{Command, CommandHeaders, KeyHeader, Tx, VersionHeader};
 pub use page::PageRequest;
 pub use problem::{ApiError, ApiResult, Bilingual, Code, FieldError, Language};

@@ -13,6 +13,7 @@ const TAGS: &[(&str, &str)] = &[
     ("organizations", "组织 · The federation tree and the public directory."),
     ("people", "人员与职务 · People and the posts they hold."),
     ("sites", "阵地 · Women's Homes and the other places where work happens."),
+    ("files", "文件 · Files: photographs, documents, tables."),
     ("plans", "计划与任务 · Work plans, tasks and indicators."),
     ("accounts", "账号与授权 · Accounts and grants."),
     ("reference", "字典 · Divisions, dictionaries, the working calendar, roles and problems."),
@@ -88,7 +89,7 @@ fn shared_headers(more: &[&str]) -> Value {
 /// One response per status, with an example per code.
 fn error_responses() -> Value {
     let mut responses = Map::new();
-    for status in [400, 401, 403, 404, 406, 408, 409, 412, 413, 414, 415, 422, 428, 429, 431, 500, 503, 504] {
+    for status in [400, 401, 403, 404, 406, 408, 409, 412, 413, 414, 415, 416, 422, 428, 429, 431, 500, 503, 504] {
         let codes: Vec<Code> = Code::ALL.iter().copied().filter(|code| code.status().as_u16() == status).collect();
         let examples: Map<String, Value> = codes
             .iter()

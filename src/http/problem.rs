@@ -138,6 +138,7 @@ codes! {
     PayloadTooLarge = 413 "payload_too_large" "请求体过大" "The body is too large"
     UriTooLong = 414 "uri_too_long" "请求地址过长" "The address is too long"
     UnsupportedMediaType = 415 "unsupported_media_type" "不支持该内容类型" "The media type of the body is not supported"
+    RangeNotSatisfiable = 416 "range_not_satisfiable" "没有所要求的部分" "There is no such part of the file"
     ValidationFailed = 422 "validation_failed" "提交的内容有误" "What you sent breaks a rule"
     IdempotencyKeyReused = 422 "idempotency_key_reused" "Idempotency-Key 已用于不同的请求" "This Idempotency-Key was used for a different request"
     PreconditionRequired = 428 "precondition_required" "缺少 If-Match 请求头" "The header If-Match is missing"

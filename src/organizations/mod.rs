@@ -9,14 +9,14 @@ pub mod seed;
 mod store;
 
 use chrono::{DateTime, Utc};
-use diesel::QueryResult;
+use diesel::{OptionalExtension, QueryResult};
 use diesel_async::AsyncPgConnection;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::access::Scope;
 use crate::clock::{Clock, shanghai};
 use crate::db::text_enum::Dictionary;
-use crate::ids::{OrganizationId, PersonId};
+use crate::ids::{OrganizationId, PersonId, SiteId};
 use crate::work_items::{self, POST_EXPIRING};
 
 pub use api::OrganizationReference;
@@ -109,6 +109,12 @@ pub async fn create_top(conn: &mut AsyncPgConnection, name: &str, clock: &Clock)
     let top = seed::blank(id, OrganizationKind::CityFederation, OrganizationLevel::City, name, clock.now());
     seed::organizations(conn, &[top], clock.today()).await?;
     Ok(id)
+}
+
+/// The organization of an open site in a scope, held as it is until the transaction ends; none: there is no such site.
+pub async fn site_to_write(conn: &mut AsyncPgConnection, scope: &Scope, id: SiteId) -> QueryResult<Option<OrganizationId>> {
+    let site = store::sites::lock(conn, scope, id).await.optional()?;
+    Ok(site.filter(|site| site.status == SiteStatus::Active).map(|site| site.owner_organization_id))
 }
 
 /// Whether somebody of the address book is in a scope.

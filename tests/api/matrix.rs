@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
 use half_sky::access::{Need, Role};
-use half_sky::http::document::{Operation, document};
+use half_sky::http::document::{Operation, Takes, document};
 use serde_json::{Value, json};
 
 use crate::support::{CITY, COUNTY, Client, NEIGHBOUR, TestApp, assert_snapshot};
@@ -87,7 +87,8 @@ fn assembled(schema: &Value) -> Value {
 struct Secrets {
     refresh: BTreeMap<String, String>,
     totp: BTreeMap<String, String>,
-    session: Option<String>,
+    /// An object of her own, where the example is somebody else's.
+    target: Option<String>,
 }
 
 const PASSWORD: &str = "dr4gonfly-teapot-92";
@@ -120,20 +121,19 @@ async fn every_cell_of_the_matrix_is_as_committed() {
         for actor in &actors {
             let secrets = secrets_for(operation, &writing, actor).await;
             let client = app.with_token(actor.client.token());
-            let target = match &secrets.session {
-                Some(own) => format!("/api/v1/auth/sessions/{own}"),
-                None => target.clone(),
-            };
+            let target = secrets.target.clone().unwrap_or_else(|| target.clone());
             let mut request = client.request(operation.method.clone(), &target);
             if operation.needs_version {
                 request = request.if_match("\"1\"");
             }
-            if let Some(body) = example_body(operation, declared, actor, &secrets) {
+            if operation.takes == Takes::Form {
+                request = request.form(&[("purpose", "other")], "list.csv", "姓名,电话\n".as_bytes());
+            } else if let Some(body) = example_body(operation, declared, actor, &secrets) {
                 request = request.json(&body);
             }
             let answer = request.await;
             let code = answer.json["code"].as_str().filter(|_| !answer.status.is_success()).unwrap_or_default();
-            let real_body = answer.status == StatusCode::NO_CONTENT || answer.json.is_object();
+            let real_body = answer.status == StatusCode::NO_CONTENT || answer.json.is_object() || operation.answers_bytes;
             assert!(real_body, "{} answered {} without a body", operation.id, answer.status);
             cells.entry(format!("{} {code}", answer.status.as_u16()).trim().to_owned()).or_default().push(&actor.name);
         }
@@ -166,7 +166,12 @@ async fn secrets_for(operation: &Operation, app: &TestApp, actor: &Actor) -> Sec
         }
         "end_session" => {
             let sessions = app.with_token(actor.client.token()).get("/api/v1/auth/sessions").await.expect(200);
-            secrets.session = sessions.items()[0]["id"].as_str().map(str::to_owned);
+            secrets.target = sessions.items()[0]["id"].as_str().map(|id| format!("/api/v1/auth/sessions/{id}"));
+        }
+        "delete_file" => {
+            let upload = app.with_token(actor.client.token()).post("/api/v1/files");
+            let uploaded = upload.form(&[("purpose", "other")], "list.csv", "姓名,电话\n".as_bytes()).await;
+            secrets.target = uploaded.json["id"].as_str().map(|id| format!("/api/v1/files/{id}"));
         }
         _ => {}
     }

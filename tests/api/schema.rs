@@ -154,6 +154,8 @@ async fn each_check_of_a_column_equals_its_enumeration() {
         ("indicators", "source", p::IndicatorSource::LABELS),
         ("indicators", "frequency", p::IndicatorFrequency::LABELS),
         ("task_organizations", "part", p::TaskPart::LABELS),
+        ("files", "purpose", half_sky::files::FilePurpose::LABELS),
+        ("files", "attached_type", half_sky::files::AttachableType::LABELS),
         ("audit_entries", "actor_kind", y::ActorKind::LABELS),
         ("audit_entries", "outcome", y::AuditOutcome::LABELS),
         ("jobs", "state", y::JobState::LABELS),

@@ -9,6 +9,7 @@ use super::{Faults, Location, OrganizationReference, owned};
 use crate::access::Permission;
 use crate::audit::Change;
 use crate::db::scope;
+use crate::files::{self, AttachableType, FileReference};
 use crate::http::page::{Counts, Paging, Sorting};
 use crate::http::{
     ApiError, ApiResult, Call, Command, CommandHeaders, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx, VersionHeader,
@@ -92,6 +93,9 @@ pub struct SiteView {
     /// What it has and lacks.
     #[schema(max_items = 50)]
     pub checklist: Vec<ChecklistEntry>,
+    /// Photographs; none in the public view.
+    #[schema(max_items = 100)]
+    pub photos: Vec<FileReference>,
     /// Demonstration grade.
     #[schema(required = true)]
     pub accreditation: Option<AccreditationLevel>,
@@ -126,6 +130,7 @@ page_schema!(SitePage, SiteView);
 /// What the views of some sites need beside their rows.
 struct Around {
     owners: std::collections::HashMap<OrganizationId, organizations::Reference>,
+    photos: std::collections::HashMap<uuid::Uuid, Vec<FileReference>>,
     readable: Vec<OrganizationId>,
     writable: Vec<OrganizationId>,
     accreditable: Vec<OrganizationId>,
@@ -136,13 +141,15 @@ impl Around {
         let places: Vec<_> = rows.iter().map(|row| row.owner_organization_id).collect();
         let scopes = [Permission::OrganizationRead, Permission::SiteWrite, Permission::SiteAccredit];
         let [reads, writes, accredits] = scopes.map(|permission| call.scope_for(permission));
-        let (owners, readable, writable, accreditable) = futures_util::try_join!(
+        let ids = rows.iter().map(|row| row.id.0).collect();
+        let (owners, photos, readable, writable, accreditable) = futures_util::try_join!(
             organizations::references(conn, places.iter().copied()),
+            files::attached_to(conn, AttachableType::Site, ids),
             scope::covered(conn, &reads, &places),
             scope::covered(conn, &writes, &places),
             scope::covered(conn, &accredits, &places),
         )?;
-        Ok(Self { owners, readable, writable, accreditable })
+        Ok(Self { owners, photos, readable, writable, accreditable })
     }
 
     /// The view of a row. Remarks and reasons are for the federation's own; everybody else gets the public view.
@@ -158,6 +165,7 @@ impl Around {
             allowed_actions: owned(&row.status.actions(write, accredit)),
             location: Location::of(row.longitude, row.latitude),
             checklist,
+            photos: self.photos.get(&row.id.0).filter(|_| inside).cloned().unwrap_or_default(),
             id: row.id,
             owner_organization_id: row.owner_organization_id,
             kind: row.kind,

@@ -119,6 +119,20 @@ impl Sent {
         self.bytes("application/json", body.to_string().as_bytes())
     }
 
+    /// Sends a form: texts, and a file with its name.
+    pub fn form(self, texts: &[(&str, &str)], name: &str, content: &[u8]) -> Self {
+        const BOUNDARY: &str = "half-the-sky-test";
+        let mut body = Vec::new();
+        for (field, text) in texts {
+            body.extend(format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{text}\r\n").bytes());
+        }
+        let about = format!("form-data; name=\"file\"; filename=\"{name}\"");
+        body.extend(format!("--{BOUNDARY}\r\nContent-Disposition: {about}\r\n\r\n").bytes());
+        body.extend(content);
+        body.extend(format!("\r\n--{BOUNDARY}--\r\n").bytes());
+        self.bytes(&format!("multipart/form-data; boundary={BOUNDARY}"), &body)
+    }
+
     /// Sends bytes.
     pub fn bytes(mut self, media_type: &str, body: &[u8]) -> Self {
         self.body = Some(body.to_vec());

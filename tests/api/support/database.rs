@@ -1,16 +1,19 @@
 //! One private PostgreSQL per test binary, a template database with the demo data, a clone of it per test.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use half_sky::app::App;
 use half_sky::clock::Clock;
+use half_sky::config::Config;
 use half_sky::db::private_postgres::{Options, PrivatePostgres, Purpose, SUPERUSER};
 use half_sky::db::{Address, migrate};
 use half_sky::demo::{self, SignIn};
 use half_sky::run::serve;
 use indicatif::ProgressBar;
+use tempfile::TempDir;
 
 use super::{config, now};
 
@@ -24,6 +27,8 @@ pub struct Server {
     pub postgres: PrivatePostgres,
     /// Demo accounts of the template.
     pub sign_ins: Vec<SignIn>,
+    /// Files of the template.
+    files: TempDir,
     /// Databases whose tests have ended.
     finished: Mutex<Vec<String>>,
 }
@@ -41,6 +46,7 @@ fn start() -> Server {
     options.settings.push(("max_connections".to_owned(), "300".to_owned()));
     let postgres = PrivatePostgres::start(&options).unwrap_or_else(|fault| panic!("{fault}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let files = tempfile::tempdir().unwrap();
     let sign_ins = runtime.block_on(async {
         let mut admin = AsyncPgConnection::establish(&postgres.url(SUPERUSER, "postgres")).await.unwrap();
         let roles = format!("CREATE ROLE {OWNER} LOGIN CREATEROLE; CREATE ROLE {LOGIN} LOGIN");
@@ -52,7 +58,8 @@ fn start() -> Server {
         migrate::run(&owner).await.unwrap();
         serve::grant_service(&owner, LOGIN).await.unwrap();
         serve::load_reference(&owner, &progress).await.unwrap();
-        let app = App::connect(config(), Clock::fixed(now()), &login, true, false).await.unwrap();
+        let config = Config { files: files.path().to_owned(), ..config() };
+        let app = App::connect(config, Clock::fixed(now()), &login, true, false).await.unwrap();
         let sign_ins = demo::load(&app, &owner, vec![], &progress).await.unwrap();
         drop(app);
         let sealed = format!("ALTER DATABASE {TEMPLATE} WITH ALLOW_CONNECTIONS false IS_TEMPLATE true");
@@ -65,14 +72,14 @@ fn start() -> Server {
         sign_ins
     });
     runtime.shutdown_background();
-    Server { postgres, sign_ins, finished: Mutex::default() }
+    Server { postgres, sign_ins, files, finished: Mutex::default() }
 }
 
 /// A database of one test; dropped some time after it.
 #[derive(Clone)]
 pub struct Database(Arc<Name>);
 
-struct Name(String);
+struct Name(String, TempDir);
 
 impl Drop for Name {
     fn drop(&mut self) {
@@ -101,7 +108,12 @@ impl Database {
             admin.batch_execute(&format!("DROP DATABASE IF EXISTS {old} WITH (FORCE)")).await.unwrap();
         }
         admin.batch_execute(&format!("CREATE DATABASE {name}{options}")).await.unwrap();
-        Self(Arc::new(Name(name)))
+        Self(Arc::new(Name(name, copy_of(server.files.path()))))
+    }
+
+    /// Its folder of files.
+    pub fn files(&self) -> &Path {
+        self.0.1.path()
     }
 
     /// Its address for the service.
@@ -135,4 +147,16 @@ impl Database {
         conn.batch_execute("SET ROLE half_sky_service").await.unwrap();
         conn
     }
+}
+
+fn copy_of(folder: &Path) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for part in std::fs::read_dir(folder).unwrap().flatten() {
+        let to = copy.path().join(part.file_name());
+        std::fs::create_dir(&to).unwrap();
+        for file in std::fs::read_dir(part.path()).unwrap().flatten() {
+            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
+    copy
 }

@@ -90,6 +90,7 @@ impl TestApp {
 
     /// Another node on the same database.
     pub async fn on(database: Database, config: Config, rehearsal: bool) -> Self {
+        let config = Config { files: database.files().to_owned(), ..config };
         let app = App::connect(config, Clock::fixed(now()), &database.login_url(), true, rehearsal).await.unwrap();
         let service = test::init_service(
             actix_web::App::new()
