@@ -5,6 +5,7 @@ mod api;
 mod clean;
 mod objects;
 pub mod rules;
+mod sealing;
 mod store;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ pub use api::FileReference;
 pub use clean::{clean, schedule_clean};
 pub use objects::Objects;
 pub use rules::{AttachableType, FilePurpose};
+pub use sealing::{CONTENT_KEY, ContentKey};
 pub use store::{FileRow, insert};
 
 /// Labels of this slice's enumerations.
