@@ -187,12 +187,13 @@ pub struct NewFile {
     /// What it is for.
     pub purpose: FilePurpose,
     /// Whose it is; the caller's own organization unless told, and that of the object where it is attached.
+    #[schema(nullable = false)]
     pub organization_id: Option<OrganizationId>,
     /// The object it belongs to, as kind and id: `site/0168028c-2f00-7000-8003-000000000001`.
-    #[schema(max_length = 64, pattern = "^[a-z_]+/[0-9a-f-]{36}$")]
+    #[schema(nullable = false, max_length = 64, pattern = "^[a-z_]+/[0-9a-f-]{36}$")]
     pub attach_to: Option<String>,
     /// SHA-256 of the bytes as the client knows it; another is refused.
-    #[schema(min_length = 64, max_length = 64, pattern = "^[0-9a-f]+$")]
+    #[schema(nullable = false, min_length = 64, max_length = 64, pattern = "^[0-9a-f]+$")]
     pub sha256: Option<String>,
 }
 
@@ -383,8 +384,8 @@ pub async fn delete_file(command: Command, path: Path<FilePath>) -> ApiResult<Re
     tag = "files",
     params(FilePath),
     responses(
-        (status = OK, content_type = "application/octet-stream", description = "The bytes."),
-        (status = PARTIAL_CONTENT, content_type = "application/octet-stream", description = "The part that was asked for."),
+        (status = OK, content_type = "*/*", description = "The bytes."),
+        (status = PARTIAL_CONTENT, content_type = "*/*", description = "The part that was asked for."),
         (status = RANGE_NOT_SATISFIABLE, description = "There is no such part.")
     )
 )]
