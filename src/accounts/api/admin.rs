@@ -262,12 +262,12 @@ fn taken(error: diesel::result::Error) -> ApiError {
 }
 
 async fn check_references(tx: &mut Tx, scope: &Scope, organization: OrganizationId, person: Option<PersonId>) -> ApiResult<()> {
-    let mut faults = Vec::new();
+    let (mut faults, today) = (Vec::new(), tx.today());
     if !store::active_organization_in(tx.conn(), scope, organization).await? {
         faults.push(FieldError::unknown_reference("/organization_id"));
     }
     if let Some(person) = person
-        && !crate::organizations::person_in_scope(tx.conn(), scope, person).await?
+        && !crate::organizations::hold_person(tx.conn(), scope, person, today).await?
     {
         faults.push(FieldError::unknown_reference("/person_id"));
     }
