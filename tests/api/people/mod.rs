@@ -70,8 +70,8 @@ async fn of_a_record_elsewhere_one_learns_only_that_there_is_one() {
     let edit = json!({ "organization_id": NEIGHBOUR, "name": "刘敏", "sex": "female", "birth_year": null, "phone": "136****8765",
                        "id_number": "430699199202290022", "tags": [] });
     neighbour.put(&path).if_match("\"1\"").json(&edit).await.expect_problem(409, "person_kept_elsewhere");
-    let owner = app.sign_in("owner").await;
-    let entries = owner.get("/api/v1/audit-entries?action=request.refused&limit=100").await.expect(200);
+    let auditor = app.sign_in("city-auditor").await;
+    let entries = auditor.get("/api/v1/audit-entries?action=request.refused&limit=100").await.expect(200);
     let kept = |entry: &&Value| entry["after"]["code"] == "person_kept_elsewhere";
     assert_eq!(entries.items().iter().filter(kept).count(), 2, "who looks for records this way is on record");
 }
