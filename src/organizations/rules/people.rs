@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_goes_on_is_known_what_was_asked_for_and_what_fits_the_identity_number() {
-        use MergeField::*;
+        use MergeField::{BirthYear, Name, Phone};
         let known = |sex, birth_year, phone, id_number| Known { sex, birth_year, phone, id_number };
         let full = known(Some(Sex::Female), Some(1988), true, false);
         let numbered = Known { id_number: true, ..full };

@@ -90,7 +90,8 @@ fn matching<'a>(roots: &[OrganizationId], filter: &'a ContactFilter, today: Naiv
         filter.updated_at_lt, |before| contacts::updated_at.lt(before);
     );
     if let Some(statuses) = &filter.status {
-        let any: Condition<'a, contacts::table> = Box::new(Some(false).into_sql::<diesel::sql_types::Nullable<diesel::sql_types::Bool>>());
+        let any: Condition<'a, contacts::table> =
+            Box::new(Some(false).into_sql::<diesel::sql_types::Nullable<diesel::sql_types::Bool>>());
         all.push(statuses.iter().fold(any, |any, status| Box::new(any.or(standing(*status, today)))));
     }
     all_of(all)
@@ -322,7 +323,8 @@ pub async fn coverage(
 ) -> QueryResult<Listed<Coverage>> {
     let roots = tree::roots(conn, scope, filter.within).await?;
     let level = filter.level.unwrap_or(OrganizationLevel::County);
-    let federations: Vec<&str> = OrganizationKind::ALL.iter().filter(|kind| kind.is_federation()).map(|kind| kind.as_str()).collect();
+    let federations: Vec<&str> =
+        OrganizationKind::ALL.iter().filter(|kind| kind.is_federation()).map(|kind| kind.as_str()).collect();
     let (mut reads, mut counts) = (conn, conn);
     let rows = diesel::sql_query(COVERAGE)
         .bind::<Array<SqlUuid>, _>(&roots)

@@ -19,7 +19,9 @@ use crate::ids::{AccountId, OrganizationId};
 use crate::organizations::api::directory::DirectoryFilter;
 use crate::organizations::api::organizations::{OrganizationFilter, OrganizationsBy};
 use crate::organizations::api::tree::ChildrenFilter;
-use crate::organizations::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus, PersonStatus, PostPosition, SiteKind};
+use crate::organizations::rules::{
+    OrganizationKind, OrganizationLevel, OrganizationStatus, PersonStatus, PostPosition, SiteKind,
+};
 use crate::{count_by, load_page, when};
 
 /// An organization as it is stored.

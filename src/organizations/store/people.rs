@@ -207,7 +207,12 @@ pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: PersonId, tod
 }
 
 /// Locks some people in a scope, in the order of their ids, until the transaction ends.
-pub async fn lock_all(conn: &mut AsyncPgConnection, scope: &Scope, ids: &[PersonId], today: NaiveDate) -> QueryResult<Vec<Person>> {
+pub async fn lock_all(
+    conn: &mut AsyncPgConnection,
+    scope: &Scope,
+    ids: &[PersonId],
+    today: NaiveDate,
+) -> QueryResult<Vec<Person>> {
     people::table
         .filter(people::id.eq_any(ids))
         .filter(people::id.eq_any(readable(scope.places(), today).filter(person_places::person_id.eq_any(ids))))

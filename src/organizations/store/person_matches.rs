@@ -91,7 +91,8 @@ pub async fn find(
     today: NaiveDate,
     candidates: &[PersonCandidate],
 ) -> QueryResult<Vec<Option<PersonMatch>>> {
-    let column = |hash: fn(&PersonCandidate) -> &Option<Vec<u8>>| candidates.iter().map(|one| hash(one).clone()).collect::<Vec<_>>();
+    let column =
+        |hash: fn(&PersonCandidate) -> &Option<Vec<u8>>| candidates.iter().map(|one| hash(one).clone()).collect::<Vec<_>>();
     let rows: Vec<Found> = diesel::sql_query(FIND)
         .bind::<Array<Nullable<Bytea>>, _>(column(|one| &one.id_number_hash))
         .bind::<Array<Nullable<Bytea>>, _>(column(|one| &one.phone_hash))

@@ -210,13 +210,7 @@ pub async fn end(
 
 /// Locks all posts of some people, in the order of their ids, until the transaction ends.
 pub async fn lock_of(conn: &mut AsyncPgConnection, people: &[PersonId]) -> QueryResult<Vec<Post>> {
-    posts::table
-        .filter(posts::person_id.eq_any(people))
-        .order(posts::id)
-        .select(Post::as_select())
-        .for_update()
-        .load(conn)
-        .await
+    posts::table.filter(posts::person_id.eq_any(people)).order(posts::id).select(Post::as_select()).for_update().load(conn).await
 }
 
 /// Another record of the same person holds a post from the beginning.
@@ -251,12 +245,12 @@ pub async fn holder(mut conn: &AsyncPgConnection, scope: &Scope, id: PostId) -> 
 }
 
 /// Positions and last days of posts by their id.
-pub async fn terms(mut conn: &AsyncPgConnection, ids: Vec<PostId>) -> QueryResult<HashMap<PostId, (PostPosition, Option<NaiveDate>)>> {
-    let rows: Vec<(PostId, PostPosition, Option<NaiveDate>)> = posts::table
-        .filter(posts::id.eq_any(ids))
-        .select((posts::id, posts::position, posts::to_on))
-        .load(&mut conn)
-        .await?;
+pub async fn terms(
+    mut conn: &AsyncPgConnection,
+    ids: Vec<PostId>,
+) -> QueryResult<HashMap<PostId, (PostPosition, Option<NaiveDate>)>> {
+    let rows: Vec<(PostId, PostPosition, Option<NaiveDate>)> =
+        posts::table.filter(posts::id.eq_any(ids)).select((posts::id, posts::position, posts::to_on)).load(&mut conn).await?;
     Ok(rows.into_iter().map(|(id, position, to_on)| (id, (position, to_on))).collect())
 }
 

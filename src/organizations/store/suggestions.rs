@@ -76,7 +76,12 @@ pub async fn counts(
 }
 
 /// One suggestion of which both records are in a scope.
-pub async fn find(mut conn: &AsyncPgConnection, scope: &Scope, id: MergeSuggestionId, today: NaiveDate) -> QueryResult<MergeSuggestion> {
+pub async fn find(
+    mut conn: &AsyncPgConnection,
+    scope: &Scope,
+    id: MergeSuggestionId,
+    today: NaiveDate,
+) -> QueryResult<MergeSuggestion> {
     suggestions::table
         .find(id)
         .filter(suggestions::person_id.eq_any(readable(scope.places(), today)))

@@ -35,8 +35,18 @@ async fn only_a_member_of_the_executive_there_or_above_is_assigned() {
         (assignment(COUNTY, &post(4), FREE), vec![("/post_id", "unknown_reference")]),
         (assignment(COUNTY, &post(5), FREE), vec![("/post_id", "unknown_reference")]),
         (assignment(TOWNSHIP, &post(6), COUNTY), vec![("/area_organization_id", "unknown_reference")]),
-        (assignment(TOWNSHIP, &post(6), "0168028c-2f00-7000-8000-430602002001"), vec![("/area_organization_id", "unknown_reference")]),
-        (assignment(NEIGHBOUR, &post(1), FREE), vec![("/organization_id", "unknown_reference"), ("/post_id", "placement"), ("/area_organization_id", "unknown_reference")]),
+        (
+            assignment(TOWNSHIP, &post(6), "0168028c-2f00-7000-8000-430602002001"),
+            vec![("/area_organization_id", "unknown_reference")],
+        ),
+        (
+            assignment(NEIGHBOUR, &post(1), FREE),
+            vec![
+                ("/organization_id", "unknown_reference"),
+                ("/post_id", "placement"),
+                ("/area_organization_id", "unknown_reference"),
+            ],
+        ),
         (early, vec![("/from_on", "outside_post")]),
         (late, vec![("/to_on", "before_start")]),
         (nowhere, vec![("/area", "required")]),
@@ -120,7 +130,8 @@ async fn an_assignment_is_corrected_ends_and_lapses_with_the_post() {
     empty["area"] = json!(null);
     officer.put(DEMO).if_match("\"2\"").json(&empty).await.expect_problem(422, "validation_failed");
     let longer = json!({ "to_on": "2020-01-01", "reason": "x" });
-    let refused = officer.post(format!("{DEMO}/end")).if_match("\"2\"").json(&longer).await.expect_problem(422, "validation_failed");
+    let refused =
+        officer.post(format!("{DEMO}/end")).if_match("\"2\"").json(&longer).await.expect_problem(422, "validation_failed");
     assert_eq!(refused.faults(), [("/to_on".to_owned(), "after_end".to_owned())]);
     // The post is over: she looks after nobody by it, and somebody has to end the assignment.
     let over = json!({ "to_on": "2019-04-09", "reason": "调任" });
@@ -149,16 +160,27 @@ async fn coverage_counts_each_member_village_and_household_once_per_federation()
     let mut coming = assignment(COUNTY, &post(3), "0168028c-2f00-7000-8000-430602001003");
     coming["from_on"] = json!("2019-04-11");
     assign(&officer, &coming).await.expect(201);
-    let own = json!({ "organization_id": COUNTY, "post_id": post(2), "area": "区直机关", "women_count": 5, "from_on": "2019-04-10" });
+    let own =
+        json!({ "organization_id": COUNTY, "post_id": post(2), "area": "区直机关", "women_count": 5, "from_on": "2019-04-10" });
     assign(&officer, &own).await.expect(201);
-    let coverage = async |client: &Client, query: &str| client.get(format!("/api/v1/contact-assignments/coverage?{query}")).await.expect(200);
+    let coverage = async |client: &Client, query: &str| {
+        client.get(format!("/api/v1/contact-assignments/coverage?{query}")).await.expect(200)
+    };
     let county = coverage(&officer, "include_total=true").await;
     assert_eq!((county.items().len(), &county.json["total"]["value"]), (1, &json!(1)));
     let row = county.items()[0].clone();
     let villages = officer.get(format!("/api/v1/organizations/counts?by=kind&kind=village_federation&within={COUNTY}")).await;
     let villages = villages.expect(200).json["counts"][0]["count"].as_i64().unwrap();
     assert_eq!(row["organization"]["id"], COUNTY);
-    let figures = ["executives", "executives_assigned", "villages", "villages_covered", "villages_uncovered", "households_count", "women_count"];
+    let figures = [
+        "executives",
+        "executives_assigned",
+        "villages",
+        "villages_covered",
+        "villages_uncovered",
+        "households_count",
+        "women_count",
+    ];
     let figures = figures.map(|name| row[name].as_i64().unwrap());
     assert_eq!(figures, [6, 2, villages, 2, villages - 2, 30 + 10 + 10, 42 + 12 + 12 + 5]);
     let streets = coverage(&officer, &format!("level=township&within={TOWNSHIP}")).await;
@@ -181,6 +203,7 @@ async fn coverage_counts_each_member_village_and_household_once_per_federation()
     let over = json!({ "to_on": "2019-04-09", "reason": "调任" });
     officer.post(format!("/api/v1/posts/{}/end", post(1))).if_match("\"1\"").json(&over).await.expect(200);
     let after = coverage(&officer, "").await;
-    let after = ["executives", "executives_assigned", "villages_covered", "women_count"].map(|name| after.items()[0][name].as_i64().unwrap());
+    let after = ["executives", "executives_assigned", "villages_covered", "women_count"]
+        .map(|name| after.items()[0][name].as_i64().unwrap());
     assert_eq!(after, [6, 1, 1, 12 + 5], "she is still vice chair of the street, and looks after nobody by that");
 }

@@ -34,9 +34,7 @@ async fn records_that_look_alike_are_suggested_to_whoever_may_read_both() {
     officer.get(&one).await.expect(404);
     neighbour.get(&one).await.expect(404);
     // Another name under the same telephone is less, and no telephone is nothing.
-    let edit = |name: &str, phone: Value| {
-        json!({ "organization_id": COUNTY, "name": name, "sex": null, "birth_year": null, "phone": phone, "id_number": null, "tags": [] })
-    };
+    let edit = |name: &str, phone: Value| json!({ "organization_id": COUNTY, "name": name, "sex": null, "birth_year": null, "phone": phone, "id_number": null, "tags": [] });
     let path = format!("/api/v1/people/{}", made.text("/id"));
     officer.put(&path).if_match("\"1\"").json(&edit("刘敏敏", json!("136****8765"))).await.expect(200);
     assert_eq!(city.get(&one).await.expect(200).json["reasons"], json!(["same_phone"]));
@@ -87,9 +85,7 @@ async fn a_merged_record_gives_everything_away_and_tells_where_it_went() {
     let link = json!({ "display_name": before.json["display_name"], "organization_id": before.json["organization_id"],
                        "person_id": person(8) });
     admin.put(format!("/api/v1/accounts/{account}")).if_match(&before.etag()).json(&link).await.expect(200);
-    let contact = |area: Option<&str>, place: &str| {
-        json!({ "organization_id": COUNTY, "post_id": double, "area_organization_id": place, "area": area, "from_on": "2019-02-01" })
-    };
+    let contact = |area: Option<&str>, place: &str| json!({ "organization_id": COUNTY, "post_id": double, "area_organization_id": place, "area": area, "from_on": "2019-02-01" });
     let moving = officer.post("/api/v1/contact-assignments").json(&contact(Some("一组"), VILLAGE)).await.expect(201).text("/id");
     let staying = officer.post("/api/v1/contact-assignments").json(&contact(None, VILLAGE)).await.expect(201).text("/id");
 
@@ -121,7 +117,10 @@ async fn a_merged_record_gives_everything_away_and_tells_where_it_went() {
     let over = officer.get(format!("/api/v1/posts/{double}")).await.expect(200);
     assert_eq!((over.text("/person_id"), over.text("/to_on")), (person(8), "2019-04-09".to_owned()));
     let moved = officer.get(format!("/api/v1/contact-assignments/{moving}")).await.expect(200);
-    assert_eq!((moved.text("/person_id"), moved.text("/post_id"), moved.text("/status")), (person(1), post(1), "current".to_owned()));
+    assert_eq!(
+        (moved.text("/person_id"), moved.text("/post_id"), moved.text("/status")),
+        (person(1), post(1), "current".to_owned())
+    );
     assert_eq!(officer.get(format!("/api/v1/contact-assignments/{staying}")).await.expect(200).text("/status"), "ended");
     assert_eq!(admin.get(format!("/api/v1/accounts/{account}")).await.expect(200).text("/person_id"), person(1));
     assert_eq!(officer.get(SUGGESTION).await.expect(200).text("/status"), "merged");

@@ -163,7 +163,8 @@ async fn the_address_book_is_asked_by_posts_years_and_tags() {
     ] {
         assert_eq!(ids(&city, &format!("/api/v1/people?{filter}")).await, expected, "{filter}");
         let counted = city.get(format!("/api/v1/people/counts?by=organization_id&{}", filter.replace("sort=id", ""))).await;
-        let sum: i64 = counted.expect(200).json["counts"].as_array().unwrap().iter().map(|one| one["count"].as_i64().unwrap()).sum();
+        let sum: i64 =
+            counted.expect(200).json["counts"].as_array().unwrap().iter().map(|one| one["count"].as_i64().unwrap()).sum();
         assert_eq!(sum as usize, expected.len(), "{filter}");
     }
     // Only posts that are held today count, wherever they are.

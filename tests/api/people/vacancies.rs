@@ -75,7 +75,8 @@ async fn vacancies_page_organization_by_organization_and_count_what_they_list() 
     assert_eq!(total.expect(200).json["total"], json!({ "value": found, "relation": "eq" }));
     for by in ["position", "kind", "level", "organization_id"] {
         let counted = officer.get(format!("/api/v1/posts/vacancies/counts?by={by}&missing=true&within={TOWNSHIP}")).await;
-        let sum: i64 = counted.expect(200).json["counts"].as_array().unwrap().iter().map(|one| one["count"].as_i64().unwrap()).sum();
+        let sum: i64 =
+            counted.expect(200).json["counts"].as_array().unwrap().iter().map(|one| one["count"].as_i64().unwrap()).sum();
         assert_eq!(sum as usize, found, "{by}");
     }
     let chairs = city.get("/api/v1/posts/vacancies/counts?by=kind&missing=true&position=chair").await.expect(200);

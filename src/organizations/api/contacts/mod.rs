@@ -140,7 +140,8 @@ impl Around {
 
     fn view(&self, row: Contact) -> ContactAssignmentView {
         let reference = |id: OrganizationId| self.organizations.get(&id).map(OrganizationReference::from);
-        let (position, post_to_on) = self.posts.get(&row.post_id).map_or((None, None), |(position, last)| (Some(*position), *last));
+        let (position, post_to_on) =
+            self.posts.get(&row.post_id).map_or((None, None), |(position, last)| (Some(*position), *last));
         let status = ContactStatus::on(self.today, row.from_on, row.to_on, post_to_on);
         ContactAssignmentView {
             organization: reference(row.organization_id),
@@ -230,7 +231,11 @@ pub struct ContactCounts {
     responses((status = OK, body = Counts, description = "The counts."))
 )]
 #[get("/api/v1/contact-assignments/counts")]
-pub async fn count_contact_assignments(call: Call, counts: Query<ContactCounts>, filter: Query<ContactFilter>) -> ApiResult<Reply> {
+pub async fn count_contact_assignments(
+    call: Call,
+    counts: Query<ContactCounts>,
+    filter: Query<ContactFilter>,
+) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
     let conn = call.connection().await?;
     Counts::reply(counts.by, store::counts(&conn, &scope, &filter, call.today(), counts.by).await?)

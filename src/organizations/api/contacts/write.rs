@@ -136,7 +136,8 @@ async fn check_post(
         fault("position", "只能是主席、副主席、常委或执委", "must be chair, vice-chair, standing or executive member")
     });
     let near = tree::is_below(tx.conn(), organization, post.organization_id).await?;
-    faults.check(near, || fault("placement", "须为本组织或其上级的职务", "must be a post of the organization or of one above it"));
+    faults
+        .check(near, || fault("placement", "须为本组织或其上级的职务", "must be a post of the organization or of one above it"));
     faults.check(from_on >= post.from_on && post.to_on.is_none_or(|last| from_on <= last), || {
         FieldError::at("/from_on", "outside_post", "不在该职务的任期内", "is no day on which she holds the post")
     });
@@ -298,7 +299,12 @@ pub async fn end_contact_assignment(command: Command, path: Path<ContactAssignme
             let mut faults = Faults::default();
             check_dates(&mut faults, before.from_on, Some(body.to_on));
             faults.check(before.to_on.is_none_or(|last| body.to_on <= last), || {
-                FieldError::at("/to_on", "after_end", "不能晚于原定的结束日期", "must not be after the day on which it ends already")
+                FieldError::at(
+                    "/to_on",
+                    "after_end",
+                    "不能晚于原定的结束日期",
+                    "must not be after the day on which it ends already",
+                )
             });
             faults.done()?;
             let now = tx.now();

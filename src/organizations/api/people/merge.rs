@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::super::Faults;
 use super::super::succession::IrreversibleView;
 use super::PersonView;
 use crate::accounts;
@@ -131,7 +130,7 @@ pub async fn merge_person(command: Command, path: Path<MergedPersonPath>) -> Api
                 return Err(ApiError::not_now(merged.status.as_str(), merged.status.actions()));
             }
             let body: MergePerson = tx.body()?;
-            let into = rows.pop().filter(|into| into.status == PersonStatus::Active);
+            let into = rows.pop().filter(|into| into.id == body.into_id && into.status == PersonStatus::Active);
             let Some(into) = into else { return Err(ApiError::invalid(vec![FieldError::unknown_reference("/into_id")])) };
             tx.check_item_version(body.into_version, into.version)?;
             let chosen = choose(known(&into), known(&merged), &body.take).map_err(|refusal| refused(&body.take, refusal))?;
@@ -285,7 +284,8 @@ async fn move_posts(
         if double.to_on.is_some_and(|last| post.to_on.is_none_or(|longer| longer > last)) {
             let params = json!({ "post_id": post.id, "double_post_id": double.id });
             let zh = "两份档案在同一组织的同一职务届满日期不同，请先更正将保留的职务";
-            let en = "both records hold one position in one organization, and the post that would go on ends first; correct it first";
+            let en =
+                "both records hold one position in one organization, and the post that would go on ends first; correct it first";
             let fault = FieldError::at("/into_id", "post_ends_first", zh, en).with_params(params);
             return Err(ApiError::from(Code::Conflict).at(fault));
         }
@@ -297,7 +297,8 @@ async fn move_posts(
         let ended = posts::end(tx.conn(), post.id, last_day(today, post.from_on), reason, now).await?;
         work_items::close(tx.conn(), &POST_EXPIRING, post.id.0, Some(by), now).await?;
         let change = Change::of("post.ended", "post", post.id, post.organization_id);
-        let change = change.before(&json!({ "to_on": post.to_on })).after(&json!({ "to_on": ended.to_on, "double_of": double.id }));
+        let change =
+            change.before(&json!({ "to_on": post.to_on })).after(&json!({ "to_on": ended.to_on, "double_of": double.id }));
         tx.record(change.because(reason)).await?;
     }
     Ok(doubles)

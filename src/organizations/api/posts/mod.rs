@@ -19,7 +19,7 @@ use crate::http::{ApiResult, Call, PageRequest, Path, Query, Reply, Tx};
 use crate::ids::{OrganizationId, PersonId, PostId};
 use crate::organizations::rules::{EmploymentMode, PostPosition, PostStatus, PostWarning, Secondment, lacks_term};
 use crate::organizations::store::posts::{self as store, Post};
-use crate::organizations::store::vacancies::{self, Shortfall};
+use crate::organizations::store::vacancies::{Shortfall, shortfalls};
 use crate::organizations::store::{organizations, people};
 use crate::work_items::{self, Awaited, Awaiting, Worker};
 use crate::{filters, page_schema, text_enum};
@@ -172,7 +172,7 @@ impl Around {
             people::names(conn, rows.iter().map(|row| row.person_id)),
             scope::covered(conn, &writes, &places),
             work_items::awaiting(conn, "post", ids),
-            vacancies::shortfalls(conn, &questions),
+            shortfalls(conn, &questions),
         )?;
         let mut warnings: std::collections::HashMap<PostId, Vec<PostWarningView>> = std::collections::HashMap::new();
         for row in rows.iter().filter(|row| lacks_term(row.employment_mode, row.to_on)) {
@@ -321,4 +321,3 @@ pub async fn get_post(call: Call, path: Path<PostPath>) -> ApiResult<Reply> {
     let around = Around::load(&call, &conn, std::slice::from_ref(&row)).await?;
     Reply::item(&around.view(row), version)
 }
-

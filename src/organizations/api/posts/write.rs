@@ -248,4 +248,3 @@ pub async fn end(
     work_items::close(tx.conn(), &POST_EXPIRING, id.0, Some(by), now).await?;
     changed(tx, "post.ended", before, after, Some(&body.reason)).await
 }
-
