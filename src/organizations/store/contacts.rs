@@ -10,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::organizations::Reference;
 use super::tree;
 use crate::access::Scope;
-use crate::db::page::{Condition, all_of};
+use crate::db::page::{Condition, all_of, anew};
 use crate::db::schema::{contact_assignments as contacts, posts};
 use crate::db::scope::below;
 use crate::http::PageRequest;
@@ -78,7 +78,7 @@ fn standing<'a>(status: ContactStatus, today: NaiveDate) -> Condition<'a, contac
 }
 
 fn matching<'a>(roots: &[OrganizationId], filter: &'a ContactFilter, today: NaiveDate) -> Condition<'a, contacts::table> {
-    let mut all: Vec<Condition<'a, contacts::table>> = vec![Box::new(contacts::place_id.eq_any(below(roots)).nullable())];
+    let mut all: Vec<Condition<'a, contacts::table>> = vec![Box::new(anew(contacts::place_id.eq_any(below(roots))).nullable())];
     when!(all,
         filter.organization_id, |id| contacts::organization_id.eq(id);
         filter.person_id, |id| contacts::person_id.eq(id);
@@ -121,9 +121,9 @@ pub async fn counts(
     let roots = tree::roots(conn, scope, filter.within).await?;
     let rows = contacts::table.filter(matching(&roots, filter, today));
     match by {
-        ContactsBy::OrganizationId => count_by!(conn, rows, contacts::organization_id, OrganizationId),
-        ContactsBy::PersonId => count_by!(conn, rows, contacts::person_id, PersonId),
-        ContactsBy::AreaOrganizationId => count_by!(conn, rows, contacts::area_organization_id, OrganizationId),
+        ContactsBy::Organization => count_by!(conn, rows, contacts::organization_id, OrganizationId),
+        ContactsBy::Person => count_by!(conn, rows, contacts::person_id, PersonId),
+        ContactsBy::Area => count_by!(conn, rows, contacts::area_organization_id, OrganizationId),
     }
 }
 

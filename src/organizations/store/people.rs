@@ -10,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::tree;
 use crate::access::Scope;
-use crate::db::page::{Condition, all_of};
+use crate::db::page::{Condition, all_of, anew};
 use crate::db::schema::{organizations, people, person_places, posts};
 use crate::db::scope::below;
 use crate::http::PageRequest;
@@ -91,8 +91,8 @@ fn held_on<'a>(day: NaiveDate) -> Holders<'a> {
     held.filter(posts::from_on.le(day)).filter(posts::to_on.is_null().or(posts::to_on.ge(day).assume_not_null()))
 }
 
-/// Selects who holds a post today that fits the filters of posts; none: no such filter was given.
-fn holding<'a>(filter: &'a PersonFilter, today: NaiveDate) -> Option<Holders<'a>> {
+/// Selects who holds a post today, below some places, that fits the filters of posts; none: no such filter was given.
+fn holding<'a>(roots: &[OrganizationId], filter: &'a PersonFilter, today: NaiveDate) -> Option<Holders<'a>> {
     let mut places = organizations::table.select(organizations::id).into_boxed();
     if let Some(kinds) = &filter.kind {
         places = places.filter(organizations::kind.eq_any(kinds));
@@ -101,7 +101,7 @@ fn holding<'a>(filter: &'a PersonFilter, today: NaiveDate) -> Option<Holders<'a>
         places = places.filter(organizations::level.eq_any(levels));
     }
     let placed = filter.kind.is_some() || filter.level.is_some();
-    let mut held = held_on(today);
+    let mut held = held_on(today).filter(posts::organization_id.eq_any(below(roots)));
     if placed {
         held = held.filter(posts::organization_id.eq_any(places));
     }
@@ -115,12 +115,12 @@ fn holding<'a>(filter: &'a PersonFilter, today: NaiveDate) -> Option<Holders<'a>
 }
 
 fn matching<'a>(roots: &[OrganizationId], filter: &'a PersonFilter, today: NaiveDate) -> Condition<'a, people::table> {
-    let mut all: Vec<Condition<'a, people::table>> = vec![Box::new(people::id.eq_any(readable(roots, today)).nullable())];
+    let mut all: Vec<Condition<'a, people::table>> = vec![Box::new(anew(people::id.eq_any(readable(roots, today))).nullable())];
     match &filter.status {
         Some(statuses) => all.push(Box::new(people::status.eq_any(statuses).nullable())),
         None => all.push(Box::new(people::status.eq(PersonStatus::Active).nullable())),
     }
-    if let Some(held) = holding(filter, today) {
+    if let Some(held) = holding(roots, filter, today) {
         all.push(Box::new(people::id.eq_any(held).nullable()));
     }
     match filter.has_posts {
@@ -237,7 +237,7 @@ pub async fn search(
     limit: i64,
 ) -> QueryResult<Vec<Person>> {
     let rows = people::table
-        .filter(people::id.eq_any(readable(scope.places(), today)))
+        .filter(anew(people::id.eq_any(readable(scope.places(), today))))
         .filter(people::status.eq(PersonStatus::Active))
         .order(people::id)
         .limit(limit)

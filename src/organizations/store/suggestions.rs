@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::people::readable;
 use crate::access::Scope;
-use crate::db::page::{Condition, all_of};
+use crate::db::page::{Condition, all_of, anew};
 use crate::db::schema::person_merge_suggestions as suggestions;
 use crate::http::PageRequest;
 use crate::http::page::{Counted, Listed};
@@ -34,7 +34,7 @@ pub struct MergeSuggestion {
 fn matching<'a>(scope: &Scope, filter: &'a SuggestionFilter, today: NaiveDate) -> Condition<'a, suggestions::table> {
     let both = suggestions::person_id.eq_any(readable(scope.places(), today));
     let both = both.and(suggestions::other_id.eq_any(readable(scope.places(), today)));
-    let mut all: Vec<Condition<'a, suggestions::table>> = vec![Box::new(both.nullable())];
+    let mut all: Vec<Condition<'a, suggestions::table>> = vec![Box::new(anew(both).nullable())];
     when!(all,
         filter.within, |top| suggestions::person_id.eq_any(readable(&[*top], today))
             .or(suggestions::other_id.eq_any(readable(&[*top], today)));

@@ -167,7 +167,14 @@ async fn the_address_book_is_asked_by_posts_years_and_tags() {
             counted.expect(200).json["counts"].as_array().unwrap().iter().map(|one| one["count"].as_i64().unwrap()).sum();
         assert_eq!(sum as usize, expected.len(), "{filter}");
     }
-    // Only posts that are held today count, wherever they are.
+    // A post counts where it is, and while it is held.
+    assert_eq!(ids(&city, &format!("/api/v1/people?position=chair&within={TOWNSHIP}")).await, some(&[6, 7]));
+    hold(&city, TOWNSHIP, &person(4), "cadre").await.expect(201);
+    assert_eq!(
+        ids(&city, &format!("/api/v1/people?position=chair&within={TOWNSHIP}")).await,
+        some(&[6, 7]),
+        "she chairs elsewhere"
+    );
     let end = json!({ "to_on": "2019-04-09", "reason": "调任" });
     city.post(format!("/api/v1/posts/{}/end", post(7))).if_match("\"1\"").json(&end).await.expect(200);
     assert_eq!(ids(&city, "/api/v1/people?position=chair&level=village").await, Vec::<String>::new());

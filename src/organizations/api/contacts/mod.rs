@@ -205,11 +205,11 @@ text_enum! {
     /// By what assignments are counted.
     ContactsBy {
         /// By whose contact system.
-        OrganizationId = "organization_id", "组织", "Organization";
+        Organization = "organization_id", "组织", "Organization";
         /// By person.
-        PersonId = "person_id", "联系人", "Person";
+        Person = "person_id", "联系人", "Person";
         /// By the organization that is looked after.
-        AreaOrganizationId = "area_organization_id", "联系区域", "Area";
+        Area = "area_organization_id", "联系区域", "Area";
     }
 }
 

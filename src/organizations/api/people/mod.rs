@@ -39,7 +39,7 @@ pub use suggestions::{
 
 filters! {
     /// Filters of people. Names and numbers are searched by `POST /people/search`, never in an address. Filters of posts ask for
-    /// one post that is held today and fits all of them.
+    /// one post that is held today in the subtree and fits all of them.
     PersonFilter {
         /// Only people that this organization keeps.
         organization_id: OrganizationId,
