@@ -125,6 +125,11 @@ async fn who_holds_a_post_somewhere_is_readable_there_while_she_holds_it() {
     assert_eq!(shown.text("/phone"), "+8613600008765");
     // Another post can be given her here, and an account; a post elsewhere cannot be touched from here.
     let second = hold(&officer, COUNTY, &person(4), "standing_member").await.expect(201);
+    let admin = app.sign_in("county-admin").await;
+    let account = |name: &str, person: &str| json!({ "display_name": name, "organization_id": COUNTY, "person_id": person });
+    let mut new = account("刘敏", &person(4));
+    new["username"] = json!("liu-min");
+    let made = admin.post("/api/v1/accounts").json(&new).await.expect(201).text("/account/id");
     let end = json!({ "to_on": "2019-04-10", "reason": "挂职期满" });
     for held in [&seconded, &second] {
         officer.post(format!("/api/v1/posts/{}/end", held.text("/id"))).if_match("\"1\"").json(&end).await.expect(200);
@@ -135,6 +140,11 @@ async fn who_holds_a_post_somewhere_is_readable_there_while_she_holds_it() {
     assert!(!ids(&officer, "/api/v1/people?sex=female").await.contains(&person(4)));
     let kept = officer.get(format!("/api/v1/posts/{}", seconded.text("/id"))).await.expect(200);
     assert_eq!(kept.text("/person_name"), "刘敏", "what was is still told");
+    let made = format!("/api/v1/accounts/{made}");
+    let sent_back = admin.put(&made).if_match("\"1\"").json(&account("刘敏（挂职）", &person(4))).await.expect(200);
+    assert_eq!(sent_back.text("/person_id"), person(4));
+    let other = admin.put(&made).if_match("\"2\"").json(&account("陈静", &person(5))).await.expect(422);
+    assert_eq!(other.faults(), [("/person_id".to_owned(), "unknown_reference".to_owned())]);
 }
 
 #[actix_web::test]

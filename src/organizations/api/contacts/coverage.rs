@@ -36,7 +36,7 @@ pub struct ContactCoverageView {
     /// Village and community federations.
     #[schema(minimum = 0, maximum = 9007199254740991i64)]
     pub villages: i64,
-    /// Of these, how many somebody looks after.
+    /// Of these, how many somebody looks after, as a whole or in part.
     #[schema(minimum = 0, maximum = 9007199254740991i64)]
     pub villages_covered: i64,
     /// And how many nobody looks after.
