@@ -103,6 +103,8 @@ permissions! {
     PersonReveal = "person.reveal", Some(Module::Organizations), reads PersonRead, &[PlatformAdmin, OrgAdmin, Manager];
     PostRead = "post.read", Some(Module::Organizations), reads PostRead, &[PlatformAdmin, OrgAdmin, Manager, Officer, Viewer];
     PostWrite = "post.write", Some(Module::Organizations), reads PostRead, &[PlatformAdmin, OrgAdmin, Officer];
+    ContactRead = "contact.read", Some(Module::Organizations), reads ContactRead, &[PlatformAdmin, OrgAdmin, Manager, Officer, Viewer];
+    ContactWrite = "contact.write", Some(Module::Organizations), reads ContactRead, &[PlatformAdmin, OrgAdmin, Officer];
     SiteRead = "site.read", None, reads SiteRead, STAFF;
     SiteWrite = "site.write", Some(Module::Organizations), reads SiteRead, &[PlatformAdmin, OrgAdmin, Officer];
     SiteAccredit = "site.accredit", Some(Module::Organizations), reads SiteRead, &[PlatformAdmin, OrgAdmin, Manager];
@@ -217,14 +219,30 @@ pub const OPERATIONS: &[(&str, Need)] = &[
     ("get_person", Holds(P::PersonRead)),
     ("update_person", Holds(P::PersonWrite)),
     ("reveal_person", Holds(P::PersonReveal)),
+    ("list_merge_suggestions", Holds(P::PersonRead)),
+    ("count_merge_suggestions", Holds(P::PersonRead)),
+    ("get_merge_suggestion", Holds(P::PersonRead)),
+    ("dismiss_merge_suggestion", Holds(P::PersonWrite)),
+    ("merge_person", Holds(P::PersonWrite)),
     ("list_posts", Holds(P::PostRead)),
     ("count_posts", Holds(P::PostRead)),
+    ("list_vacancies", Holds(P::PostRead)),
+    ("count_vacancies", Holds(P::PostRead)),
+    ("list_expiring_posts", Holds(P::PostRead)),
     ("list_organization_posts", Holds(P::PostRead)),
     ("create_post", Holds(P::PostWrite)),
     ("get_post", Holds(P::PostRead)),
     ("update_post", Holds(P::PostWrite)),
     ("end_post", Holds(P::PostWrite)),
     ("batch_posts", Holds(P::PostWrite)),
+    // who looks after whom
+    ("list_contact_assignments", Holds(P::ContactRead)),
+    ("count_contact_assignments", Holds(P::ContactRead)),
+    ("list_contact_coverage", Holds(P::ContactRead)),
+    ("create_contact_assignment", Holds(P::ContactWrite)),
+    ("get_contact_assignment", Holds(P::ContactRead)),
+    ("update_contact_assignment", Holds(P::ContactWrite)),
+    ("end_contact_assignment", Holds(P::ContactWrite)),
     // sites
     ("list_sites", Public),
     ("count_sites", Public),

@@ -61,6 +61,8 @@ ids! {
     AccountId
     /// An entry of the audit trail.
     AuditEntryId
+    /// Somebody looks after an area.
+    ContactAssignmentId
     /// An uploaded file.
     FileId
     /// A grant of a role at a place.
@@ -69,6 +71,8 @@ ids! {
     IndicatorId
     /// A job of the background worker.
     JobId
+    /// Two records that look like one person.
+    MergeSuggestionId
     /// Long work in progress.
     OperationId
     /// An event in the history of an organization.

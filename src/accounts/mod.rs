@@ -1,5 +1,5 @@
 //! Who signs in and what she may do: accounts, passwords, second factors, sessions, tokens, grants. Other slices use
-//! [`require_step_up`], and when an organization ends [`disable_kept`] and [`move_kept`]; the gate asks [`authenticate`]; `App` holds the caches.
+//! [`require_step_up`], when an organization ends [`disable_kept`] and [`move_kept`], when records of a person merge [`link_person`]; the gate asks [`authenticate`]; `App` holds the caches.
 
 mod api;
 pub mod passwords;
@@ -14,7 +14,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::db::text_enum::Dictionary;
 
 pub use api::session::require_step_up;
-pub use api::succession::{disable_kept, move_kept};
+pub use api::succession::{disable_kept, link_person, move_kept};
 pub use passwords::Passwords;
 pub use rules::{AccountStatus, initial_password};
 pub use token_cache::{TokenCache, authenticate};

@@ -420,6 +420,17 @@ pub async fn lock_kept(conn: &mut AsyncPgConnection, organization: OrganizationI
         .await
 }
 
+/// The accounts of a person, locked until the transaction ends.
+pub async fn lock_linked(conn: &mut AsyncPgConnection, person: PersonId) -> QueryResult<Vec<AccountRow>> {
+    accounts::table
+        .filter(accounts::person_id.eq(person))
+        .order(accounts::id)
+        .select(AccountRow::as_select())
+        .for_update()
+        .load(conn)
+        .await
+}
+
 /// The grants at an organization that hold on a day or will, locked until the transaction ends.
 pub async fn lock_grants_at(
     conn: &mut AsyncPgConnection,

@@ -179,6 +179,31 @@ impl<C: QueryFragment<Pg>> QueryFragment<Pg> for Holds<C> {
     }
 }
 
+/// A condition that is planned each time for its own values. Of a scope the database then knows whether it is everything, where a
+/// page is found by walking the list, or next to nothing, where it is found from the scope; a plan for any scope is wrong for one.
+#[derive(Debug, Clone, QueryId, ValidGrouping)]
+pub struct Anew<C>(C);
+
+/// Plans a statement with this condition each time.
+pub fn anew<C>(condition: C) -> Anew<C> {
+    Anew(condition)
+}
+
+impl<C: Expression> Expression for Anew<C> {
+    type SqlType = C::SqlType;
+}
+
+impl<C: AppearsOnTable<QS>, QS> AppearsOnTable<QS> for Anew<C> {}
+
+impl<C: SelectableExpression<QS>, QS> SelectableExpression<QS> for Anew<C> {}
+
+impl<C: QueryFragment<Pg>> QueryFragment<Pg> for Anew<C> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.unsafe_to_cache_prepared();
+        self.0.walk_ast(out)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -79,6 +79,27 @@ diesel::table! {
 }
 
 diesel::table! {
+    contact_assignments (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        post_id -> Uuid,
+        person_id -> Uuid,
+        area_organization_id -> Nullable<Uuid>,
+        area -> Nullable<Text>,
+        place_id -> Uuid,
+        households_count -> Nullable<Integer>,
+        women_count -> Nullable<Integer>,
+        from_on -> Date,
+        to_on -> Nullable<Date>,
+        end_reason -> Nullable<Text>,
+        remark -> Nullable<Text>,
+        version -> Integer,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     data_keys (id) {
         id -> Uuid,
         purpose -> Text,
@@ -326,6 +347,31 @@ diesel::table! {
         version -> Integer,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        status -> Text,
+        merged_into_id -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    person_merge_suggestions (id) {
+        id -> Uuid,
+        person_id -> Uuid,
+        other_id -> Uuid,
+        reasons -> Array<Text>,
+        status -> Text,
+        dismiss_reason -> Nullable<Text>,
+        version -> Integer,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    person_places (source_id) {
+        source_id -> Uuid,
+        person_id -> Uuid,
+        organization_id -> Uuid,
+        to_on -> Nullable<Date>,
     }
 }
 
@@ -343,6 +389,17 @@ diesel::table! {
         version -> Integer,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    post_minimums (kind, rank) {
+        kind -> Text,
+        rank -> SmallInt,
+        position -> Text,
+        counted -> Array<Text>,
+        minimum -> Nullable<Integer>,
+        source -> Nullable<Text>,
     }
 }
 
@@ -528,6 +585,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_keys,
     audit_sealer,
     audit_seals,
+    contact_assignments,
     data_keys,
     data_versions,
     dictionary_entries,
@@ -545,7 +603,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     organization_tree,
     organizations,
     people,
+    person_merge_suggestions,
+    person_places,
     plans,
+    post_minimums,
     posts,
     recovery_codes,
     refresh_tokens,

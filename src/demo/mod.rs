@@ -20,7 +20,7 @@ use crate::ids::OrganizationId;
 use crate::plans::import::{Ids, WORK_PLAN_2019, WorkPlan, import_plan};
 
 /// Version of each slice's demo data, in the order of loading; raise it when something is added.
-const VERSIONS: &[(&str, i32)] = &[("federations", 2), ("people", 1), ("plans", 1), ("accounts", 1), ("files", 1), ("system", 2)];
+const VERSIONS: &[(&str, i32)] = &[("federations", 2), ("people", 2), ("plans", 1), ("accounts", 1), ("files", 1), ("system", 2)];
 
 /// An account to try things with, as it stands in the sign-ins file.
 #[derive(Debug, Clone, Serialize, Deserialize)]

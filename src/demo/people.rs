@@ -1,4 +1,4 @@
-//! A few people with posts, and a few sites, to try the operations on. Their numbers are made up and fit the checks; the
+//! A few people with posts, one of them twice, an area that one looks after, and a few sites, to try the operations on. Their numbers are made up and fit the checks; the
 //! region of the identity numbers (430699) is not in use.
 
 use diesel_async::AsyncPgConnection;
@@ -6,8 +6,10 @@ use serde_json::json;
 
 use super::{Fault, federations, fixed_id, organization_of};
 use crate::app::App;
-use crate::organizations::seed::{self, Person, Post, Site};
-use crate::organizations::{EmploymentMode, PostPosition, Secondment, Sex, SiteKind, SiteStatus};
+use crate::organizations::seed::{self, Contact, MergeSuggestion, Person, Post, Site};
+use crate::organizations::{
+    EmploymentMode, MergeReason, PersonStatus, PostPosition, Secondment, Sex, SiteKind, SiteStatus, SuggestionStatus,
+};
 
 /// Number of the fixed ids, name, sex, year of birth, telephone, identity number, division, position, mode.
 type Entry =
@@ -39,9 +41,11 @@ const PEOPLE: &[Entry] = &[
     ("5", "陈静", 1990, None, None, "430600", PostPosition::ViceChair, EmploymentMode::Attached),
     ("6", "赵霞", 1983, Some("13500002468"), None, "430602001", PostPosition::Chair, EmploymentMode::FullTime),
     ("7", "孙玲", 1987, Some("13300001357"), None, "430602001001", PostPosition::Chair, EmploymentMode::PartTime),
+    // The first once more, as a street has registered her.
+    ("8", "李梅", 1988, None, None, "430602004", PostPosition::ExecutiveMember, EmploymentMode::PartTime),
 ];
 
-/// Loads people, posts and sites.
+/// Loads people, posts, sites and who looks after whom.
 pub async fn load(app: &App, conn: &mut AsyncPgConnection) -> Result<(), Fault> {
     let now = app.clock.now();
     let (mut people, mut posts) = (Vec::new(), Vec::new());
@@ -61,6 +65,8 @@ pub async fn load(app: &App, conn: &mut AsyncPgConnection) -> Result<(), Fault> 
             id_number_hash: None,
             id_number_masked: None,
             tags: vec![],
+            status: PersonStatus::Active,
+            merged_into_id: None,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -113,5 +119,35 @@ pub async fn load(app: &App, conn: &mut AsyncPgConnection) -> Result<(), Fault> 
     seed::people(conn, &people).await?;
     seed::posts(conn, &posts).await?;
     seed::sites(conn, &sites).await?;
+    let suggestion = MergeSuggestion {
+        id: fixed_id(0x8011, "1").into(),
+        person_id: fixed_id(0x8001, "1").into(),
+        other_id: fixed_id(0x8001, "8").into(),
+        reasons: vec![MergeReason::SameNameAndBirthYear],
+        status: SuggestionStatus::Open,
+        dismiss_reason: None,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    seed::merge_suggestions(conn, &[suggestion]).await?;
+    let contact = Contact {
+        id: fixed_id(0x8012, "1").into(),
+        organization_id: organization_of("430602"),
+        post_id: fixed_id(0x8002, "1").into(),
+        person_id: fixed_id(0x8001, "1").into(),
+        area_organization_id: Some(organization_of("430602001001")),
+        area: None,
+        households_count: Some(30),
+        women_count: Some(42),
+        from_on: federations::founded(),
+        to_on: None,
+        end_reason: None,
+        remark: None,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    seed::contacts(conn, &[contact]).await?;
     Ok(())
 }

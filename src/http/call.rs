@@ -156,9 +156,10 @@ impl Call {
     }
 
     /// Records that a signed-in caller was not allowed what she asked for: 403, and 404 of a command, which hides what lies
-    /// outside of her scope.
+    /// outside of her scope; and that she was told of a record that she may not read, be it only that there is one.
     pub async fn record_refusal(&self, code: Code) {
-        let denied = code == Code::PermissionDenied || (code == Code::NotFound && self.operation.method != Method::GET);
+        let hidden = code == Code::NotFound && self.operation.method != Method::GET;
+        let denied = hidden || matches!(code, Code::PermissionDenied | Code::PersonKeptElsewhere);
         let object = self.parameters.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
         if denied && !self.app.rehearsal {
             self.record_refusals(&[(code, object)]).await;

@@ -316,7 +316,9 @@ impl Operation {
             needs_key: needs("Idempotency-Key"),
             needs_version: needs("If-Match"),
             takes,
-            answers_bytes: operation["responses"]["200"]["content"]["application/octet-stream"].is_object(),
+            answers_bytes: operation["responses"]["200"]["content"]
+                .as_object()
+                .is_some_and(|contents| !contents.is_empty() && !contents.keys().any(|media_type| media_type.ends_with("json"))),
             policy: if path.starts_with("/api/v1/auth/") && need == Need::Public { "sign_in" } else { "principal" },
             path: path.to_owned(),
             id,

@@ -11,7 +11,7 @@ const TAGS: &[(&str, &str)] = &[
     ("auth", "登录与会话 · Signing in and sessions."),
     ("me", "本人 · The caller herself: profile, password, second factor, what awaits her."),
     ("organizations", "组织 · The federation tree and the public directory."),
-    ("people", "人员与职务 · People and the posts they hold."),
+    ("people", "人员与职务 · People, the posts they hold and whom they look after."),
     ("sites", "阵地 · Women's Homes and the other places where work happens."),
     ("files", "文件 · Files: photographs, documents, tables."),
     ("plans", "计划与任务 · Work plans, tasks and indicators."),

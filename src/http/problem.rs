@@ -133,6 +133,8 @@ codes! {
     InvalidTransition = 409 "invalid_transition" "当前状态不允许此操作" "The current state does not allow this"
     Conflict = 409 "conflict" "与现有数据冲突" "This conflicts with what exists"
     Duplicate = 409 "duplicate" "已存在相同的记录" "Such a record exists already"
+    PersonExists = 409 "person_exists" "此人已在通讯录中" "She is in the address book already"
+    PersonKeptElsewhere = 409 "person_kept_elsewhere" "此人的档案由您范围之外的组织保管" "An organization outside your scope keeps her record"
     IdempotencyInProgress = 409 "idempotency_in_progress" "相同 Idempotency-Key 的请求正在处理" "A request with this Idempotency-Key is being worked on"
     VersionConflict = 412 "version_conflict" "内容已被他人修改，请重新读取" "Somebody changed it meanwhile; read it again"
     PayloadTooLarge = 413 "payload_too_large" "请求体过大" "The body is too large"
@@ -431,6 +433,9 @@ pub struct ProblemView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 2147483647)]
     pub current_version: Option<i32>,
+    /// Where what is to be made exists already and the caller may read it: its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub existing_id: Option<uuid::Uuid>,
 }
 
 /// One fault of a request: exactly one of pointer, parameter and header says where it is.

@@ -1,6 +1,6 @@
 //! The federation tree: organizations and where they hang, the people of the address book and the posts they hold, the sites
 //! where work happens. Scope is always a subtree of this tree. Other slices use the enumerations and
-//! [`OrganizationReference`]; data is loaded through [`seed`].
+//! [`OrganizationReference`]; data is loaded through [`seed`]. Whoever brings people asks [`match_people`] first: one record per person.
 
 mod api;
 mod numbers;
@@ -8,7 +8,7 @@ mod rules;
 pub mod seed;
 mod store;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::AsyncPgConnection;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -21,10 +21,11 @@ use crate::work_items::{self, POST_EXPIRING};
 
 pub use api::OrganizationReference;
 pub use rules::{
-    AccountStrategy, AccreditationLevel, ChildStrategy, EmploymentMode, IrreversibleFact, OrganizationEventKind,
-    OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition, PostStatus, PostStrategy, Secondment, Sex,
-    SiteChecklistItem, SiteKind, SiteStatus, SiteStrategy,
+    AccountStrategy, AccreditationLevel, ChildStrategy, ContactStatus, EmploymentMode, IrreversibleFact, MergeField, MergeReason,
+    OrganizationEventKind, OrganizationKind, OrganizationLevel, OrganizationStatus, PersonStatus, PostPosition, PostStatus,
+    PostStrategy, PostWarning, Secondment, Sex, SiteChecklistItem, SiteKind, SiteStatus, SiteStrategy, SuggestionStatus,
 };
+pub use store::person_matches::{MatchedBy, PersonCandidate, PersonMatch};
 
 /// Labels of this slice's enumerations.
 pub const DICTIONARIES: &[Dictionary] = &[
@@ -46,6 +47,12 @@ pub const DICTIONARIES: &[Dictionary] = &[
     ("site_status", SiteStatus::LABELS),
     ("site_checklist", SiteChecklistItem::LABELS),
     ("sex", Sex::LABELS),
+    ("person_status", PersonStatus::LABELS),
+    ("merge_reason", MergeReason::LABELS),
+    ("merge_suggestion_status", SuggestionStatus::LABELS),
+    ("merge_field", MergeField::LABELS),
+    ("post_warning", PostWarning::LABELS),
+    ("contact_status", ContactStatus::LABELS),
 ];
 
 /// Mounts the slice.
@@ -71,18 +78,33 @@ pub fn routes(services: &mut ServiceConfig) {
         .service(api::people::list_people)
         .service(api::people::count_people)
         .service(api::people::search_people)
-        .service(api::people::create_person)
+        .service(api::people::write::create_person)
+        .service(api::people::list_merge_suggestions)
+        .service(api::people::count_merge_suggestions)
+        .service(api::people::get_merge_suggestion)
+        .service(api::people::dismiss_merge_suggestion)
         .service(api::people::get_person)
-        .service(api::people::update_person)
+        .service(api::people::write::update_person)
         .service(api::people::reveal_person)
+        .service(api::people::merge_person)
         .service(api::posts::list_posts)
         .service(api::posts::count_posts)
+        .service(api::posts::list_vacancies)
+        .service(api::posts::count_vacancies)
+        .service(api::posts::list_expiring_posts)
         .service(api::posts::list_organization_posts)
         .service(api::posts::batch_posts)
         .service(api::posts::create_post)
         .service(api::posts::get_post)
         .service(api::posts::update_post)
         .service(api::posts::end_post)
+        .service(api::contacts::list_contact_assignments)
+        .service(api::contacts::count_contact_assignments)
+        .service(api::contacts::list_contact_coverage)
+        .service(api::contacts::create_contact_assignment)
+        .service(api::contacts::get_contact_assignment)
+        .service(api::contacts::update_contact_assignment)
+        .service(api::contacts::end_contact_assignment)
         .service(api::sites::list_sites)
         .service(api::sites::count_sites)
         .service(api::sites::create_site)
@@ -117,7 +139,29 @@ pub async fn site_to_write(conn: &mut AsyncPgConnection, scope: &Scope, id: Site
     Ok(site.filter(|site| site.status == SiteStatus::Active).map(|site| site.owner_organization_id))
 }
 
-/// Whether somebody of the address book is in a scope.
-pub async fn person_in_scope(conn: &AsyncPgConnection, scope: &Scope, id: PersonId) -> QueryResult<bool> {
-    store::people::in_scope(conn, scope, id).await
+/// Holds somebody of the address book who is readable in a scope as she is until the transaction ends, for what refers to her.
+/// False: there is nobody, or the record has gone into another.
+pub async fn hold_person(conn: &mut AsyncPgConnection, scope: &Scope, id: PersonId, today: NaiveDate) -> QueryResult<bool> {
+    store::people::hold(conn, scope, id, today).await
+}
+
+/// Who these candidates are, wherever their records are kept, in one statement; see [`PersonMatch`]. Where new records may follow,
+/// take the numbers first ([`lock_candidates`]), and write suggestions afterwards ([`suggest_merges`]).
+pub async fn match_people(
+    conn: &AsyncPgConnection,
+    scope: &Scope,
+    today: NaiveDate,
+    candidates: &[PersonCandidate],
+) -> QueryResult<Vec<Option<PersonMatch>>> {
+    store::person_matches::find(conn, scope, today, candidates).await
+}
+
+/// Nobody else brings these people until the transaction ends; some hundred at a time.
+pub async fn lock_candidates(conn: &mut AsyncPgConnection, candidates: &[PersonCandidate]) -> QueryResult<()> {
+    store::person_matches::lock(conn, candidates).await
+}
+
+/// Looks for records that are like these and keeps them as suggestions to merge.
+pub async fn suggest_merges(conn: &mut AsyncPgConnection, ids: &[PersonId], now: DateTime<Utc>) -> QueryResult<()> {
+    store::person_matches::suggest(conn, ids, now).await
 }

@@ -10,10 +10,12 @@ use super::store;
 use crate::ids::OrganizationId;
 use crate::vault::Vault;
 
+pub use super::store::contacts::Contact;
 pub use super::store::organizations::Organization;
 pub use super::store::people::Person;
 pub use super::store::posts::Post;
 pub use super::store::sites::Site;
+pub use super::store::suggestions::MergeSuggestion;
 
 /// An organization of which only the name is known.
 pub fn blank(
@@ -62,6 +64,16 @@ pub async fn people(conn: &mut AsyncPgConnection, rows: &[Person]) -> QueryResul
 /// Writes posts.
 pub async fn posts(conn: &mut AsyncPgConnection, rows: &[Post]) -> QueryResult<usize> {
     store::posts::insert_many(conn, rows).await
+}
+
+/// Writes assignments of the contact system.
+pub async fn contacts(conn: &mut AsyncPgConnection, rows: &[Contact]) -> QueryResult<usize> {
+    store::contacts::insert_many(conn, rows).await
+}
+
+/// Writes suggestions to merge.
+pub async fn merge_suggestions(conn: &mut AsyncPgConnection, rows: &[MergeSuggestion]) -> QueryResult<usize> {
+    store::suggestions::insert_many(conn, rows).await
 }
 
 /// Writes sites.

@@ -10,6 +10,7 @@ mod history;
 mod house;
 mod matrix;
 mod organizations;
+mod people;
 mod plans;
 mod private_postgres;
 mod program;

@@ -272,6 +272,9 @@ async fn counts_take_the_filters_of_their_list() {
             "people/counts?by=sex&organization_id=0168028c-2f00-7000-8000-430602000000",
         ),
         ("posts?position=chair&current=true", "posts/counts?by=organization_id&position=chair&current=true"),
+        ("posts/vacancies?missing=true&level=county", "posts/vacancies/counts?by=position&missing=true&level=county"),
+        ("contact-assignments?status=current", "contact-assignments/counts?by=person_id&status=current"),
+        ("people/merge-suggestions?status=open", "people/merge-suggestions/counts?by=status&status=open"),
         ("sites?kind=parents_school,womens_home", "sites/counts?by=kind&kind=parents_school,womens_home"),
         ("accounts?status=disabled", "accounts/counts?by=organization_id&status=disabled"),
         ("plans?year=2019", "plans/counts?by=status&year=2019"),
@@ -332,7 +335,7 @@ async fn personal_numbers_are_masked_sealed_and_found_by_exact_search() {
     let neighbour = app.sign_in("neighbour-officer").await;
     let theirs = neighbour.post("/api/v1/people/search").json(&json!({ "phone": "13712345678" })).await.expect(200);
     assert!(theirs.items().is_empty(), "the search keeps to the scope");
-    let twice = officer.post("/api/v1/people").json(&new).await.expect_problem(409, "duplicate");
+    let twice = officer.post("/api/v1/people").json(&new).await.expect_problem(409, "person_exists");
     assert_eq!(twice.faults(), [("/id_number".to_owned(), "taken".to_owned())]);
     let wrong = json!({ "organization_id": COUNTY, "name": "周兰", "id_number": "430699199002290028", "phone": "123456789" });
     assert_eq!(officer.post("/api/v1/people").json(&wrong).await.expect(422).faults().len(), 2);

@@ -262,12 +262,12 @@ fn taken(error: diesel::result::Error) -> ApiError {
 }
 
 async fn check_references(tx: &mut Tx, scope: &Scope, organization: OrganizationId, person: Option<PersonId>) -> ApiResult<()> {
-    let mut faults = Vec::new();
+    let (mut faults, today) = (Vec::new(), tx.today());
     if !store::active_organization_in(tx.conn(), scope, organization).await? {
         faults.push(FieldError::unknown_reference("/organization_id"));
     }
     if let Some(person) = person
-        && !crate::organizations::person_in_scope(tx.conn(), scope, person).await?
+        && !crate::organizations::hold_person(tx.conn(), scope, person, today).await?
     {
         faults.push(FieldError::unknown_reference("/person_id"));
     }
@@ -326,7 +326,9 @@ pub async fn update_account(command: Command, path: Path<AccountPath>) -> ApiRes
             let before = administered(tx, id).await?;
             let body: EditAccount = tx.body()?;
             let scope = tx.scope();
-            check_references(tx, &scope, body.organization_id, body.person_id).await?;
+            // What was read can be sent back, though she may have left the caller's subtree since.
+            let another = body.person_id.filter(|_| body.person_id != before.person_id);
+            check_references(tx, &scope, body.organization_id, another).await?;
             let change = AccountChange {
                 display_name: Some(&body.display_name),
                 organization_id: Some(body.organization_id),

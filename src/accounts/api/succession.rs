@@ -9,7 +9,7 @@ use crate::accounts::rules::AccountStatus;
 use crate::accounts::store::{self, AccountChange};
 use crate::db::scope::covers;
 use crate::http::{ApiError, ApiResult, Code, Tx};
-use crate::ids::OrganizationId;
+use crate::ids::{OrganizationId, PersonId};
 
 /// Disables the active accounts that an organization keeps: none of them the caller's own, none that outranks her. Returns how
 /// many.
@@ -61,6 +61,18 @@ pub async fn move_kept(tx: &mut Tx, from: OrganizationId, to: OrganizationId) ->
         grants += 1;
     }
     Ok((accounts, grants))
+}
+
+/// Links the accounts of a person to another record of hers, as part of a merger of the records: who they belong to and what they
+/// may do stays as it is. Returns how many.
+pub async fn link_person(tx: &mut Tx, from: PersonId, to: PersonId) -> ApiResult<i64> {
+    let mut linked = 0;
+    for account in store::lock_linked(tx.conn(), from).await? {
+        let change = AccountChange { person_id: Some(Some(to)), ..AccountChange::default() };
+        write_view(tx, account, "account.changed", &change).await?;
+        linked += 1;
+    }
+    Ok(linked)
 }
 
 /// Who ends an organization does not administer its accounts for that alone.

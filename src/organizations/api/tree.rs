@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::history::{AsOf, Told, on_day, tell};
 use super::organizations::write::{check_codes, check_parent, division_fault};
 use super::organizations::{OrganizationPath, OrganizationSummaryView, OrganizationView, UNIQUE};
+use super::posts::VacancyView;
 use super::succession::begin;
 use super::{Faults, OrganizationReference, taken};
 use crate::http::page::{Paging, Sorting};
@@ -17,7 +18,7 @@ use crate::organizations::rules::{
     OrganizationEventKind, OrganizationKind, OrganizationStatus, OrganizationStep, PostPosition, SiteKind,
 };
 use crate::organizations::store::organizations::{self as store, Organization};
-use crate::organizations::store::{succession, tree};
+use crate::organizations::store::{succession, tree, vacancies};
 use crate::{filters, page_schema};
 
 /// Where an organization moves.
@@ -194,6 +195,9 @@ pub struct OrganizationFiguresView {
     /// Posts that are held today, by position.
     #[schema(max_items = 20)]
     pub positions: Vec<PositionCount>,
+    /// Positions that have a minimum or might have one: how many people hold each, and how many are missing.
+    #[schema(max_items = 20)]
+    pub vacancies: Vec<VacancyView>,
     /// Open sites, by kind.
     #[schema(max_items = 20)]
     pub sites: Vec<SiteCount>,
@@ -233,18 +237,20 @@ pub async fn get_organization_summary(call: Call, path: Path<OrganizationPath>, 
     let (conn, id, scope) = (call.connection().await?, path.id, call.scope());
     let organization = store::find(&conn, &scope, id).await?;
     on_day(&conn, organization, day.as_of).await?;
-    // Four independent statements travel together on the pipelined connection.
-    let (children, people, positions, sites) = match day.as_of {
+    // Five independent statements travel together on the pipelined connection.
+    let (children, people, positions, vacancies, sites) = match day.as_of {
         None => futures_util::try_join!(
             store::child_counts(&conn, vec![id]),
             store::kept_people(&conn, id),
             store::filled_posts(&conn, id, call.today()),
+            vacancies::of_organization(&conn, id, call.today()),
             store::active_sites(&conn, id),
         )?,
         Some(day) => futures_util::try_join!(
             store::child_counts_on(&conn, &scope, vec![id], day),
             store::kept_people(&conn, id),
             store::filled_posts(&conn, id, day),
+            vacancies::of_organization(&conn, id, day),
             succession::sites_on(&conn, id, day),
         )?,
     };
@@ -253,6 +259,7 @@ pub async fn get_organization_summary(call: Call, path: Path<OrganizationPath>, 
         children: children.get(&id).copied().unwrap_or(0),
         people,
         positions: positions.into_iter().map(|(position, count)| PositionCount { position, count }).collect(),
+        vacancies: vacancies.into_iter().map(VacancyView::from).collect(),
         sites: sites.into_iter().map(|(kind, count)| SiteCount { kind, count }).collect(),
     })
 }

@@ -264,6 +264,10 @@ text_enum! {
         AccountsDisabled = "accounts_disabled", "停用的账号立即退出登录；可逐个重新启用", "Accounts that are disabled are signed out at once; they can be enabled again one by one";
         /// Nobody puts grants back.
         GrantsMoved = "grants_moved", "授权转到承接组织后不会自动转回", "Grants that move to the other organization do not move back by themselves";
+        /// Two records of a person are one for good.
+        PersonMerged = "person_merged", "合并后的人员档案不能再分开", "Records of a person that were merged cannot be taken apart again";
+        /// What the record that goes on does not take is gone.
+        ValuesDropped = "values_dropped", "被合并档案中未采用的内容将被清除", "What the merged record knew and the other does not take over is cleared";
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a body may be, where it may hang, which codes fit it, and what may be done with it now. Pure functions.
 
 mod life;
+mod people;
 
 use chrono::NaiveDate;
 
@@ -10,6 +11,10 @@ use crate::text_enum;
 pub use life::{
     AccountStrategy, ChildStrategy, Effects, IrreversibleFact, OrganizationEventKind, OrganizationStep, PostFate, PostStrategy,
     SiteStrategy, StepRefusal, Term, fate_of, irreversible, kept_code, may_merge,
+};
+pub use people::{
+    Chosen, ContactStatus, EXECUTIVES, Known, MergeField, MergeReason, MergeRefusal, PersonStatus, PostWarning, SuggestionStatus,
+    choose, lacks_term, overlap,
 };
 
 text_enum! {

@@ -19,7 +19,9 @@ use crate::ids::{AccountId, OrganizationId};
 use crate::organizations::api::directory::DirectoryFilter;
 use crate::organizations::api::organizations::{OrganizationFilter, OrganizationsBy};
 use crate::organizations::api::tree::ChildrenFilter;
-use crate::organizations::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition, SiteKind};
+use crate::organizations::rules::{
+    OrganizationKind, OrganizationLevel, OrganizationStatus, PersonStatus, PostPosition, SiteKind,
+};
 use crate::{count_by, load_page, when};
 
 /// An organization as it is stored.
@@ -450,7 +452,8 @@ pub async fn active_sites(mut conn: &AsyncPgConnection, id: OrganizationId) -> Q
 
 /// How many people an organization keeps in the address book.
 pub async fn kept_people(mut conn: &AsyncPgConnection, id: OrganizationId) -> QueryResult<i64> {
-    people::table.filter(people::organization_id.eq(id)).select(count_star()).first(&mut conn).await
+    let kept = people::table.filter(people::organization_id.eq(id)).filter(people::status.eq(PersonStatus::Active));
+    kept.select(count_star()).first(&mut conn).await
 }
 
 /// What is in the way of dissolving an organization.

@@ -1,5 +1,7 @@
 //! Posts that people hold, and the work items that tell of terms about to end.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -12,7 +14,7 @@ use crate::db::scope::below;
 use crate::http::PageRequest;
 use crate::http::page::{Counted, Listed};
 use crate::ids::{OrganizationId, PersonId, PostId};
-use crate::organizations::api::posts::{PostFilter, PostsBy};
+use crate::organizations::api::posts::{ExpiringFilter, PostFilter, PostsBy};
 use crate::organizations::rules::{EmploymentMode, PostPosition, Secondment};
 use crate::work_items::{self, Awaited, Waiting, Worker};
 use crate::{count_by, load_page, when};
@@ -57,6 +59,8 @@ fn matching<'a>(roots: &[OrganizationId], filter: &'a PostFilter, me: &Worker, t
         filter.person_id, |id| posts::person_id.eq(id);
         filter.position, |positions| posts::position.eq_any(positions);
         filter.employment_mode, |modes| posts::employment_mode.eq_any(modes);
+        filter.to_on_gte, |day| posts::to_on.ge(day);
+        filter.to_on_lt, |day| posts::to_on.lt(day);
         filter.created_at_gte, |from| posts::created_at.ge(from);
         filter.created_at_lt, |before| posts::created_at.lt(before);
         filter.updated_at_gte, |from| posts::updated_at.ge(from);
@@ -106,6 +110,38 @@ pub async fn counts(
         PostsBy::EmploymentMode => count_by!(conn, rows, posts::employment_mode),
         PostsBy::OrganizationId => count_by!(conn, rows, posts::organization_id, OrganizationId),
     }
+}
+
+/// One page of the posts in a scope whose last day lies between two days, both included: the nearest first.
+pub async fn list_expiring(
+    conn: &AsyncPgConnection,
+    scope: &Scope,
+    filter: &ExpiringFilter,
+    (first, last): (NaiveDate, NaiveDate),
+    page: &PageRequest,
+) -> QueryResult<Listed<Post>> {
+    let roots = tree::roots(conn, scope, filter.within).await?;
+    let matching = || {
+        let mut all: Vec<Condition<'_, posts::table>> = vec![
+            Box::new(posts::organization_id.eq_any(below(&roots)).nullable()),
+            Box::new(posts::to_on.ge(first)),
+            Box::new(posts::to_on.le(last)),
+        ];
+        when!(all,
+            filter.organization_id, |id| posts::organization_id.eq(id);
+            filter.position, |positions| posts::position.eq_any(positions);
+        );
+        all_of(all)
+    };
+    let rows = || posts::table.filter(matching());
+    let (day, id) = (page.after_code().parse().unwrap_or(first), page.start().1);
+    let after = posts::to_on.ge(day).and(posts::to_on.gt(day).or(posts::id.nullable().gt(id)));
+    let mut reads = conn;
+    let listed = async {
+        let rows = rows().filter(after).order((posts::to_on.asc(), posts::id.asc())).limit(page.rows());
+        rows.select(Post::as_select()).load(&mut reads).await
+    };
+    load_page!(@ conn, page, rows(), posts::id, listed)
 }
 
 /// One post in a scope.
@@ -170,6 +206,52 @@ pub async fn end(
         .returning(Post::as_returning())
         .get_result(conn)
         .await
+}
+
+/// Locks all posts of some people, in the order of their ids, until the transaction ends.
+pub async fn lock_of(conn: &mut AsyncPgConnection, people: &[PersonId]) -> QueryResult<Vec<Post>> {
+    posts::table.filter(posts::person_id.eq_any(people)).order(posts::id).select(Post::as_select()).for_update().load(conn).await
+}
+
+/// Another record of the same person holds a post from the beginning.
+pub async fn give(conn: &mut AsyncPgConnection, id: PostId, person: PersonId, now: DateTime<Utc>) -> QueryResult<usize> {
+    diesel::update(posts::table.find(id))
+        .set((posts::person_id.eq(person), posts::version.eq(posts::version + 1), posts::updated_at.eq(now)))
+        .execute(conn)
+        .await
+}
+
+/// Holds one post in a scope as it is until the transaction ends, for what refers to it.
+pub async fn hold(conn: &mut AsyncPgConnection, scope: &Scope, id: PostId) -> QueryResult<Option<Post>> {
+    posts::table
+        .filter(posts::id.eq(id))
+        .filter(posts::organization_id.eq_any(below(scope.places())))
+        .select(Post::as_select())
+        .for_share()
+        .first(conn)
+        .await
+        .optional()
+}
+
+/// Who holds a post in a scope.
+pub async fn holder(mut conn: &AsyncPgConnection, scope: &Scope, id: PostId) -> QueryResult<Option<PersonId>> {
+    posts::table
+        .filter(posts::id.eq(id))
+        .filter(posts::organization_id.eq_any(below(scope.places())))
+        .select(posts::person_id)
+        .first(&mut conn)
+        .await
+        .optional()
+}
+
+/// Positions and last days of posts by their id.
+pub async fn terms(
+    mut conn: &AsyncPgConnection,
+    ids: Vec<PostId>,
+) -> QueryResult<HashMap<PostId, (PostPosition, Option<NaiveDate>)>> {
+    let rows: Vec<(PostId, PostPosition, Option<NaiveDate>)> =
+        posts::table.filter(posts::id.eq_any(ids)).select((posts::id, posts::position, posts::to_on)).load(&mut conn).await?;
+    Ok(rows.into_iter().map(|(id, position, to_on)| (id, (position, to_on))).collect())
 }
 
 /// How long before the last day it is announced.

@@ -55,7 +55,8 @@ pub struct IrreversibleView {
 }
 
 impl IrreversibleView {
-    fn of(fact: IrreversibleFact) -> Self {
+    /// A fact, in both languages.
+    pub fn of(fact: IrreversibleFact) -> Self {
         let label = IrreversibleFact::LABELS.iter().find(|(code, ..)| *code == fact.as_str());
         let (zh, en) = label.map_or(("", ""), |(_, zh, en)| (zh, en));
         Self { code: fact, zh: zh.to_owned(), en: en.to_owned() }

@@ -1,0 +1,15 @@
+DROP TABLE contact_assignments;
+DROP TABLE post_minimums;
+DROP INDEX posts_to_on;
+CREATE INDEX posts_to_on ON posts (to_on) WHERE to_on IS NOT NULL;
+DROP INDEX posts_held;
+DROP TABLE person_merge_suggestions;
+DROP TRIGGER person_places ON posts;
+DROP TRIGGER person_places ON people;
+DROP FUNCTION person_places_of_posts;
+DROP FUNCTION person_places_of_people;
+DROP TABLE person_places;
+DROP INDEX people_tags;
+DROP INDEX people_name;
+CREATE INDEX people_name ON people USING gin (name gin_trgm_ops);
+ALTER TABLE people DROP COLUMN merged_into_id, DROP COLUMN status;

@@ -1,0 +1,209 @@
+//! Who looks after which women.
+
+use super::*;
+
+const DEMO: &str = "/api/v1/contact-assignments/0168028c-2f00-7000-8012-000000000001";
+const FREE: &str = "0168028c-2f00-7000-8000-430602001002";
+
+fn assignment(place: &str, post: &str, area: &str) -> Value {
+    json!({ "organization_id": place, "post_id": post, "area_organization_id": area, "households_count": 10, "women_count": 12,
+            "from_on": "2019-04-10" })
+}
+
+async fn assign(client: &Client, body: &Value) -> Answer {
+    client.post("/api/v1/contact-assignments").json(body).await
+}
+
+#[actix_web::test]
+async fn only_a_member_of_the_executive_there_or_above_is_assigned() {
+    let app = TestApp::new().await;
+    let (officer, city) = (app.sign_in("county-officer").await, app.sign_in("city-admin").await);
+    let cadre = hold(&officer, COUNTY, &person(3), "cadre").await.expect(201).text("/id");
+    let coming = json!({ "organization_id": COUNTY, "person_id": person(3), "position": "standing_member",
+                         "employment_mode": "part_time", "from_on": "2019-05-01" });
+    let coming = officer.post("/api/v1/posts").json(&coming).await.expect(201).text("/id");
+    let mut early = assignment(COUNTY, &post(1), FREE);
+    early["from_on"] = json!("2018-12-31");
+    let mut late = assignment(COUNTY, &post(1), FREE);
+    late["to_on"] = json!("2019-04-09");
+    let mut nowhere = assignment(COUNTY, &post(1), FREE);
+    nowhere["area_organization_id"] = json!(null);
+    for (body, faults) in [
+        (assignment(COUNTY, &cadre, FREE), vec![("/post_id", "position")]),
+        (assignment(COUNTY, &coming, FREE), vec![("/post_id", "not_held"), ("/from_on", "outside_post")]),
+        (assignment(COUNTY, &post(6), FREE), vec![("/post_id", "placement")]),
+        (assignment(COUNTY, &post(4), FREE), vec![("/post_id", "unknown_reference")]),
+        (assignment(COUNTY, &post(5), FREE), vec![("/post_id", "unknown_reference")]),
+        (assignment(TOWNSHIP, &post(6), COUNTY), vec![("/area_organization_id", "unknown_reference")]),
+        (
+            assignment(TOWNSHIP, &post(6), "0168028c-2f00-7000-8000-430602002001"),
+            vec![("/area_organization_id", "unknown_reference")],
+        ),
+        (
+            assignment(NEIGHBOUR, &post(1), FREE),
+            vec![
+                ("/organization_id", "unknown_reference"),
+                ("/post_id", "placement"),
+                ("/area_organization_id", "unknown_reference"),
+            ],
+        ),
+        (early, vec![("/from_on", "outside_post")]),
+        (late, vec![("/to_on", "before_start")]),
+        (nowhere, vec![("/area", "required")]),
+    ] {
+        let refused = assign(&officer, &body).await.expect_problem(422, "validation_failed");
+        let faults: Vec<_> = faults.into_iter().map(|(pointer, code)| (pointer.to_owned(), code.to_owned())).collect();
+        assert_eq!(refused.faults(), faults, "{body}");
+    }
+    // From above: the city's vice chair for a county, the county's for a street's contact system.
+    assign(&city, &assignment(COUNTY, &post(5), TOWNSHIP)).await.expect(201);
+    let made = assign(&officer, &assignment(TOWNSHIP, &post(1), FREE)).await.expect(201);
+    assert_eq!((made.text("/person_name"), made.text("/position")), ("李梅".to_owned(), "vice_chair".to_owned()));
+    assert_eq!((made.text("/area_organization/id"), made.text("/status")), (FREE.to_owned(), "current".to_owned()));
+    let viewer = app.sign_in("city-viewer").await;
+    assign(&viewer, &assignment(COUNTY, &post(1), FREE)).await.expect_problem(403, "permission_denied");
+}
+
+#[actix_web::test]
+async fn an_assignment_is_read_where_its_area_lies_and_written_where_it_is_organized() {
+    let app = TestApp::new().await;
+    let (officer, neighbour) = (app.sign_in("county-officer").await, app.sign_in("neighbour-officer").await);
+    let (_, street) = app.db_account("street", Some(Role::Officer), TOWNSHIP).await;
+    let own = json!({ "organization_id": COUNTY, "post_id": post(2), "area": "区直机关单身女职工", "from_on": "2019-04-10" });
+    let own = assign(&officer, &own).await.expect(201).text("/id");
+    assert_eq!(ids(&officer, "/api/v1/contact-assignments?status=current").await.len(), 2);
+    let seen = street.get(DEMO).await.expect(200);
+    assert_eq!(seen.json["allowed_actions"], json!([]), "it is the county's");
+    street.get(format!("/api/v1/contact-assignments/{own}")).await.expect(404);
+    assert_eq!(ids(&street, "/api/v1/contact-assignments?status=current").await.len(), 1);
+    let end = json!({ "to_on": "2019-04-10", "reason": "分工调整" });
+    street.post(format!("{DEMO}/end")).if_match("\"1\"").json(&end).await.expect_problem(403, "permission_denied");
+    neighbour.get(DEMO).await.expect(404);
+    assert!(ids(&neighbour, "/api/v1/contact-assignments?status=current").await.is_empty());
+    for (filter, expected) in [
+        (format!("within={TOWNSHIP}"), 1),
+        (format!("person_id={}", person(2)), 1),
+        (format!("post_id={}", post(1)), 1),
+        (format!("area_organization_id={VILLAGE}"), 1),
+        (format!("organization_id={COUNTY}"), 2),
+        ("status=upcoming,lapsed,ended".to_owned(), 0),
+    ] {
+        assert_eq!(ids(&officer, &format!("/api/v1/contact-assignments?{filter}")).await.len(), expected, "{filter}");
+    }
+}
+
+#[actix_web::test]
+async fn nobody_looks_after_one_area_twice_at_a_time() {
+    let app = TestApp::new().await;
+    let (officer, admin) = (app.sign_in("county-officer").await, app.sign_in("county-admin").await);
+    let twice = assign(&officer, &assignment(COUNTY, &post(1), VILLAGE)).await.expect_problem(409, "conflict");
+    assert_eq!(twice.faults(), [("/from_on".to_owned(), "taken".to_owned())]);
+    let body = assignment(COUNTY, &post(1), FREE);
+    let (one, other) = join(assign(&officer, &body), assign(&admin, &body)).await;
+    let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409]);
+    // A group of the village is another area, and another person another matter.
+    let mut group = body.clone();
+    group["area"] = json!("一组");
+    assign(&officer, &group).await.expect(201);
+    assign(&officer, &assignment(COUNTY, &post(2), FREE)).await.expect(201);
+    // What has ended is free from the next day on.
+    let end = json!({ "to_on": "2019-04-10", "reason": "分工调整" });
+    officer.post(format!("{DEMO}/end")).if_match("\"1\"").json(&end).await.expect(200);
+    assign(&officer, &assignment(COUNTY, &post(1), VILLAGE)).await.expect(409);
+    let mut tomorrow = assignment(COUNTY, &post(1), VILLAGE);
+    tomorrow["from_on"] = json!("2019-04-11");
+    assert_eq!(assign(&officer, &tomorrow).await.expect(201).text("/status"), "upcoming");
+}
+
+#[actix_web::test]
+async fn an_assignment_is_corrected_ends_and_lapses_with_the_post() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let edit = json!({ "area_organization_id": null, "area": "洞庭北路一组", "households_count": 0, "women_count": null,
+                       "from_on": "2019-02-01", "to_on": "2019-12-31", "remark": "每月走访" });
+    let changed = officer.put(DEMO).if_match("\"1\"").json(&edit).await.expect(200);
+    assert_eq!((changed.text("/area"), &changed.json["area_organization"]), ("洞庭北路一组".to_owned(), &json!(null)));
+    officer.put(DEMO).if_match("\"1\"").json(&edit).await.expect_problem(412, "version_conflict");
+    let mut empty = edit.clone();
+    empty["area"] = json!(null);
+    officer.put(DEMO).if_match("\"2\"").json(&empty).await.expect_problem(422, "validation_failed");
+    let longer = json!({ "to_on": "2020-01-01", "reason": "x" });
+    let refused =
+        officer.post(format!("{DEMO}/end")).if_match("\"2\"").json(&longer).await.expect_problem(422, "validation_failed");
+    assert_eq!(refused.faults(), [("/to_on".to_owned(), "after_end".to_owned())]);
+    // The post is over: she looks after nobody by it, and somebody has to end the assignment.
+    let over = json!({ "to_on": "2019-04-09", "reason": "调任" });
+    officer.post(format!("/api/v1/posts/{}/end", post(1))).if_match("\"1\"").json(&over).await.expect(200);
+    let lapsed = officer.get(DEMO).await.expect(200);
+    assert_eq!((lapsed.text("/status"), &lapsed.json["allowed_actions"]), ("lapsed".to_owned(), &json!(["update", "end"])));
+    assert_eq!(ids(&officer, "/api/v1/contact-assignments?status=lapsed").await.len(), 1);
+    assert!(ids(&officer, "/api/v1/contact-assignments?status=current").await.is_empty());
+    let end = json!({ "to_on": "2019-04-09", "reason": "调任" });
+    let ended = officer.post(format!("{DEMO}/end")).if_match("\"2\"").json(&end).await.expect(200);
+    assert_eq!((ended.text("/status"), ended.text("/end_reason")), ("ended".to_owned(), "调任".to_owned()));
+    let again = officer.post(format!("{DEMO}/end")).if_match("\"3\"").json(&end).await.expect_problem(409, "invalid_transition");
+    assert_eq!((again.text("/current_status"), &again.json["allowed_actions"]), ("ended".to_owned(), &json!(["update"])));
+}
+
+#[actix_web::test]
+async fn coverage_counts_each_member_village_and_household_once_per_federation() {
+    let app = TestApp::new().await;
+    let (officer, city) = (app.sign_in("county-officer").await, app.sign_in("city-admin").await);
+    // A second post and two more assignments of one person; a group of a village; the same village by two people.
+    hold(&officer, TOWNSHIP, &person(1), "vice_chair").await.expect(201);
+    assign(&officer, &assignment(COUNTY, &post(1), FREE)).await.expect(201);
+    let mut group = assignment(COUNTY, &post(2), FREE);
+    group["area"] = json!("一组");
+    assign(&officer, &group).await.expect(201);
+    let mut coming = assignment(COUNTY, &post(3), "0168028c-2f00-7000-8000-430602001003");
+    coming["from_on"] = json!("2019-04-11");
+    assign(&officer, &coming).await.expect(201);
+    let own =
+        json!({ "organization_id": COUNTY, "post_id": post(2), "area": "区直机关", "women_count": 5, "from_on": "2019-04-10" });
+    assign(&officer, &own).await.expect(201);
+    let coverage = async |client: &Client, query: &str| {
+        client.get(format!("/api/v1/contact-assignments/coverage?{query}")).await.expect(200)
+    };
+    let county = coverage(&officer, "include_total=true").await;
+    assert_eq!((county.items().len(), &county.json["total"]["value"]), (1, &json!(1)));
+    let row = county.items()[0].clone();
+    let villages = officer.get(format!("/api/v1/organizations/counts?by=kind&kind=village_federation&within={COUNTY}")).await;
+    let villages = villages.expect(200).json["counts"][0]["count"].as_i64().unwrap();
+    assert_eq!(row["organization"]["id"], COUNTY);
+    let figures = [
+        "executives",
+        "executives_assigned",
+        "villages",
+        "villages_covered",
+        "villages_uncovered",
+        "households_count",
+        "women_count",
+    ];
+    let figures = figures.map(|name| row[name].as_i64().unwrap());
+    assert_eq!(figures, [6, 2, villages, 2, villages - 2, 30 + 10 + 10, 42 + 12 + 12 + 5]);
+    let streets = coverage(&officer, &format!("level=township&within={TOWNSHIP}")).await;
+    assert_eq!(streets.items().len(), 1);
+    let street = &streets.items()[0];
+    assert_eq!((street["executives"].as_i64(), street["executives_assigned"].as_i64()), (Some(3), Some(1)));
+    assert_eq!((street["villages_covered"].as_i64(), street["women_count"].as_i64()), (Some(2), Some(66)));
+    // The city sees every county and zone, a page at a time; what a post that is over reached no longer counts.
+    let (mut cursor, mut found) = (String::new(), Vec::new());
+    loop {
+        let page = coverage(&city, &format!("limit=5&include_total=true{cursor}")).await;
+        assert_eq!(page.json["total"]["value"], 13);
+        found.extend(page.items().iter().map(|item| item["organization"]["id"].as_str().unwrap().to_owned()));
+        match page.json["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert!(found.len() == 13 && found.is_sorted(), "{found:?}");
+    let over = json!({ "to_on": "2019-04-09", "reason": "调任" });
+    officer.post(format!("/api/v1/posts/{}/end", post(1))).if_match("\"1\"").json(&over).await.expect(200);
+    let after = coverage(&officer, "").await;
+    let after = ["executives", "executives_assigned", "villages_covered", "women_count"]
+        .map(|name| after.items()[0][name].as_i64().unwrap());
+    assert_eq!(after, [6, 1, 1, 12 + 5], "she is still vice chair of the street, and looks after nobody by that");
+}
