@@ -2,7 +2,7 @@
 
 use super::*;
 
-const SUGGESTION: &str = "/api/v1/people/merge-suggestions/0168028c-2f00-7000-8011-000000000001";
+const SUGGESTION: &str = "/api/v1/merge-suggestions/0168028c-2f00-7000-8011-000000000001";
 
 fn into(number: u8, version: i32) -> Value {
     json!({ "into_id": person(number), "into_version": version, "reason": "同一人" })
@@ -17,7 +17,7 @@ async fn records_that_look_alike_are_suggested_to_whoever_may_read_both() {
     let app = TestApp::new().await;
     let (officer, neighbour, city) =
         (app.sign_in("county-officer").await, app.sign_in("neighbour-officer").await, app.sign_in("city-admin").await);
-    let open = "/api/v1/people/merge-suggestions?status=open";
+    let open = "/api/v1/merge-suggestions?status=open";
     let demo = officer.get(open).await.expect(200);
     assert_eq!(demo.items().len(), 1);
     let pair = ["/items/0/person/id", "/items/0/other/id"].map(|pointer| demo.text(pointer));
@@ -30,7 +30,7 @@ async fn records_that_look_alike_are_suggested_to_whoever_may_read_both() {
     assert_eq!(seen.items().len(), 1);
     assert_eq!(seen.json["items"][0]["reasons"], json!(["same_phone_and_name"]));
     assert_eq!(seen.json["items"][0]["other"]["phone"], "136****8765");
-    let one = format!("/api/v1/people/merge-suggestions/{}", seen.text("/items/0/id"));
+    let one = format!("/api/v1/merge-suggestions/{}", seen.text("/items/0/id"));
     officer.get(&one).await.expect(404);
     neighbour.get(&one).await.expect(404);
     // Another name under the same telephone is less, and no telephone is nothing.
@@ -46,7 +46,7 @@ async fn records_that_look_alike_are_suggested_to_whoever_may_read_both() {
     for (id, expected) in [(beside.text("/id"), 0), (below.text("/id"), 1)] {
         assert_eq!(city.get(format!("{open}&person_id={id}")).await.expect(200).items().len(), expected);
     }
-    let counts = city.get("/api/v1/people/merge-suggestions/counts?by=status").await.expect(200);
+    let counts = city.get("/api/v1/merge-suggestions/counts?by=status").await.expect(200);
     assert_eq!(counts.json["counts"], json!([{ "key": "open", "count": 2 }]));
 }
 
@@ -62,7 +62,7 @@ async fn two_people_who_look_alike_are_not_suggested_again() {
     let edit = json!({ "organization_id": COUNTY, "name": "李梅", "sex": "female", "birth_year": 1988, "phone": null,
                        "id_number": null, "tags": [] });
     officer.put(format!("/api/v1/people/{}", person(1))).if_match("\"1\"").json(&edit).await.expect(200);
-    assert!(officer.get("/api/v1/people/merge-suggestions?status=open").await.expect(200).items().is_empty());
+    assert!(officer.get("/api/v1/merge-suggestions?status=open").await.expect(200).items().is_empty());
     // Who was wrong can still merge them.
     merge(&officer, &person(8), 1, &into(1, 2)).await.expect(200);
     assert_eq!(officer.get(SUGGESTION).await.expect(200).text("/status"), "merged");

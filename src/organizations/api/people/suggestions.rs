@@ -125,7 +125,7 @@ pub struct MergeSuggestionPath {
     params(SuggestionFilter, Sorting, Paging),
     responses((status = OK, body = MergeSuggestionPage, description = "One page of suggestions."))
 )]
-#[get("/api/v1/people/merge-suggestions")]
+#[get("/api/v1/merge-suggestions")]
 pub async fn list_merge_suggestions(call: Call, filter: Query<SuggestionFilter>, page: PageRequest) -> ApiResult<Reply> {
     let scope = call.list_scope()?;
     let conn = call.connection().await?;
@@ -159,7 +159,7 @@ pub struct SuggestionCounts {
     params(SuggestionCounts, SuggestionFilter),
     responses((status = OK, body = Counts, description = "The counts."))
 )]
-#[get("/api/v1/people/merge-suggestions/counts")]
+#[get("/api/v1/merge-suggestions/counts")]
 pub async fn count_merge_suggestions(
     call: Call,
     counts: Query<SuggestionCounts>,
@@ -178,7 +178,7 @@ pub async fn count_merge_suggestions(
     params(MergeSuggestionPath),
     responses((status = OK, body = MergeSuggestionView, description = "The suggestion."))
 )]
-#[get("/api/v1/people/merge-suggestions/{id}")]
+#[get("/api/v1/merge-suggestions/{id}")]
 pub async fn get_merge_suggestion(call: Call, path: Path<MergeSuggestionPath>) -> ApiResult<Reply> {
     let conn = call.connection().await?;
     let row = store::find(&conn, &call.scope(), path.id, call.today()).await?;
@@ -206,7 +206,7 @@ pub struct DismissMergeSuggestion {
     request_body = DismissMergeSuggestion,
     responses((status = OK, body = MergeSuggestionView, description = "The suggestion."))
 )]
-#[post("/api/v1/people/merge-suggestions/{id}/dismiss")]
+#[post("/api/v1/merge-suggestions/{id}/dismiss")]
 pub async fn dismiss_merge_suggestion(command: Command, path: Path<MergeSuggestionPath>) -> ApiResult<Reply> {
     let id = path.id;
     command
