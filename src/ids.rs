@@ -61,6 +61,8 @@ ids! {
     AccountId
     /// An entry of the audit trail.
     AuditEntryId
+    /// An export of a list.
+    ExportId
     /// An uploaded file.
     FileId
     /// A grant of a role at a place.

@@ -1,5 +1,7 @@
-//! The bytes of files. An object is there whole or not at all; a local folder by default.
+//! The bytes of files and exports. An object is there whole or not at all; a local folder by default.
 
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path as Folder, PathBuf};
 use std::sync::Arc;
@@ -10,7 +12,8 @@ use futures_util::stream::BoxStream;
 use futures_util::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, WriteMultipart};
+use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
@@ -19,6 +22,34 @@ use crate::ids::FileId;
 
 /// Uploads that are held in memory at a time.
 const UPLOADS: usize = 4;
+
+/// Bytes that are read and written at a time where an object is not in memory.
+const PART: usize = 1 << 20;
+/// Where exports lie, so that a rule of the store can forget them too.
+const EXPORTS: &str = "exports";
+
+/// Which object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object {
+    /// The bytes of a file.
+    File(FileId),
+    /// What an attempt at an export has written.
+    Export(Uuid),
+}
+
+impl From<FileId> for Object {
+    fn from(id: FileId) -> Self {
+        Self::File(id)
+    }
+}
+
+/// What was written of a file that is not in memory.
+pub struct Written {
+    /// Bytes.
+    pub size: i64,
+    /// SHA-256 of them.
+    pub sha256: Vec<u8>,
+}
 
 /// Where the bytes are.
 #[derive(Clone)]
@@ -43,53 +74,111 @@ impl Objects {
         waited.map_err(|_| ApiError::from(Code::Overloaded).caused_by("too many uploads"))?.map_err(ApiError::internal)
     }
 
+    /// Where temporary files may lie that become objects: on the same disk, never in memory.
+    pub fn scratch(&self) -> &Folder {
+        &self.folder
+    }
+
     /// Writes an object, whole or not at all.
-    pub async fn put(&self, id: FileId, bytes: Bytes) -> ApiResult<()> {
-        self.store.put(&key(id), bytes.into()).await.map(drop).map_err(unavailable)
+    pub async fn put(&self, at: impl Into<Object>, bytes: Bytes) -> ApiResult<()> {
+        self.store.put(&key(at.into()), bytes.into()).await.map(drop).map_err(unavailable)
+    }
+
+    /// Writes an object from a file, a part at a time. It reads the file where it runs: for threads of long work, not for those
+    /// that answer requests.
+    pub async fn put_file(&self, at: impl Into<Object>, mut file: File) -> ApiResult<Written> {
+        let upload = self.store.put_multipart(&key(at.into())).await.map_err(unavailable)?;
+        let mut upload = WriteMultipart::new(upload);
+        let (mut digest, mut size, mut part) = (Sha256::new(), 0, vec![0; PART]);
+        loop {
+            let read = match file.read(&mut part) {
+                Ok(0) => break,
+                Ok(read) => &part[..read],
+                Err(fault) => {
+                    drop(upload.abort().await);
+                    return Err(ApiError::internal(fault));
+                }
+            };
+            digest.update(read);
+            size += read.len() as i64;
+            upload.wait_for_capacity(2).await.map_err(unavailable)?;
+            upload.write(read);
+        }
+        upload.finish().await.map_err(unavailable)?;
+        Ok(Written { size, sha256: digest.finalize().to_vec() })
     }
 
     /// Reads an object, or a part of it.
-    pub async fn get(&self, id: FileId, range: Option<Range<u64>>) -> ApiResult<BoxStream<'static, object_store::Result<Bytes>>> {
+    pub async fn get(
+        &self,
+        at: impl Into<Object>,
+        range: Option<Range<u64>>,
+    ) -> ApiResult<BoxStream<'static, object_store::Result<Bytes>>> {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        Ok(self.store.get_opts(&key(id), options).await.map_err(unavailable)?.into_stream())
+        Ok(self.store.get_opts(&key(at.into()), options).await.map_err(unavailable)?.into_stream())
     }
 
     /// Removes an object; one that is gone already is no fault.
-    pub async fn delete(&self, id: FileId) -> ApiResult<()> {
-        match self.store.delete(&key(id)).await {
+    pub async fn delete(&self, at: impl Into<Object>) -> ApiResult<()> {
+        match self.store.delete(&key(at.into())).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(fault) => Err(unavailable(fault)),
         }
     }
 
-    /// The objects that were written before an instant.
-    pub async fn older_than(&self, before: DateTime<Utc>) -> Result<Vec<FileId>, String> {
-        let objects: Vec<_> = self.store.list(None).try_collect().await.map_err(|fault| fault.to_string())?;
-        let old = objects.into_iter().filter(|object| object.last_modified < before);
-        Ok(old.filter_map(|object| object.location.filename()?.parse::<Uuid>().ok().map(FileId)).collect())
+    /// The files whose objects were written before an instant.
+    pub async fn files_older_than(&self, before: DateTime<Utc>) -> Result<Vec<FileId>, String> {
+        let objects = self.older_than(None, before).await?;
+        let files = objects.iter().filter(|object| !object.location.as_ref().starts_with(EXPORTS));
+        Ok(files.filter_map(id_of).map(FileId).collect())
+    }
+
+    /// The objects of exports that were written before an instant.
+    pub async fn exports_older_than(&self, before: DateTime<Utc>) -> Result<Vec<Uuid>, String> {
+        let objects = self.older_than(Some(&Path::from(EXPORTS)), before).await?;
+        Ok(objects.iter().filter_map(id_of).collect())
+    }
+
+    async fn older_than(&self, below: Option<&Path>, before: DateTime<Utc>) -> Result<Vec<ObjectMeta>, String> {
+        let objects: Vec<_> = self.store.list(below).try_collect().await.map_err(|fault| fault.to_string())?;
+        Ok(objects.into_iter().filter(|object| object.last_modified < before).collect())
     }
 
     /// Removes what uploads that were cut off left behind: files beside the objects, which the store writes before it names them.
     pub fn remove_leftovers(&self, before: DateTime<Utc>) -> std::io::Result<usize> {
-        let mut removed = 0;
-        for folder in std::fs::read_dir(&self.folder)?.flatten().filter(|entry| entry.path().is_dir()) {
-            for entry in std::fs::read_dir(folder.path())?.flatten() {
-                let half = entry.file_name().to_string_lossy().contains('#');
-                let modified: DateTime<Utc> = entry.metadata()?.modified()?.into();
-                if half && modified < before {
-                    std::fs::remove_file(entry.path())?;
-                    removed += 1;
-                }
-            }
-        }
-        Ok(removed)
+        sweep(&self.folder, before)
     }
 }
 
+fn sweep(folder: &Folder, before: DateTime<Utc>) -> std::io::Result<usize> {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        if entry.path().is_dir() {
+            removed += sweep(&entry.path(), before)?;
+            continue;
+        }
+        let half = entry.file_name().to_string_lossy().contains('#');
+        let modified: DateTime<Utc> = entry.metadata()?.modified()?.into();
+        if half && modified < before {
+            std::fs::remove_file(entry.path())?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
 /// Objects lie in 256 folders by the last two digits of their id, which are random.
-fn key(id: FileId) -> Path {
+fn key(at: Object) -> Path {
+    let (folder, id) = match at {
+        Object::File(id) => (String::new(), id.0),
+        Object::Export(id) => (format!("{EXPORTS}/"), id),
+    };
     let name = id.to_string();
-    Path::from(format!("{}/{name}", &name[34..]))
+    Path::from(format!("{folder}{}/{name}", &name[34..]))
+}
+
+fn id_of(object: &ObjectMeta) -> Option<Uuid> {
+    object.location.filename()?.parse().ok()
 }
 
 fn unavailable(fault: object_store::Error) -> ApiError {

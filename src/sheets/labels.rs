@@ -26,6 +26,7 @@ const LABELS: &[(&str, &str, &str)] = &[
     ("awaiting", "待办", "Awaiting"),
     ("before", "变更前", "Before"),
     ("birth_year", "出生年份", "Year of birth"),
+    ("cancel_requested", "已要求取消", "Cancellation requested"),
     ("changes", "变更内容", "Changes"),
     ("chapter", "章", "Chapter"),
     ("chapter_number", "章号", "Chapter number"),
