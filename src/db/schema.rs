@@ -122,6 +122,35 @@ diesel::table! {
 }
 
 diesel::table! {
+    exports (id) {
+        id -> Uuid,
+        operation_id -> Uuid,
+        account_id -> Uuid,
+        session_id -> Uuid,
+        organization_id -> Uuid,
+        source -> Text,
+        parameters -> Jsonb,
+        filters -> Jsonb,
+        columns -> Array<Text>,
+        format -> Text,
+        cell_values -> Text,
+        english -> Bool,
+        personal -> Bool,
+        reason -> Nullable<Text>,
+        file_name -> Text,
+        attempts -> Integer,
+        row_count -> Nullable<BigInt>,
+        object_id -> Nullable<Uuid>,
+        size -> Nullable<BigInt>,
+        sha256 -> Nullable<Bytea>,
+        places -> Array<Uuid>,
+        expires_at -> Nullable<Timestamptz>,
+        removed_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     files (id) {
         id -> Uuid,
         organization_id -> Uuid,
@@ -531,6 +560,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     data_versions,
     dictionary_entries,
     divisions,
+    exports,
     files,
     grants,
     idempotency_keys,

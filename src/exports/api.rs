@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, get, post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::Schema;
 use utoipa::{IntoParams, ToSchema};
 
 use super::plan::Plan;
