@@ -9,7 +9,7 @@ CREATE TABLE exports (
     source text NOT NULL,
     parameters jsonb NOT NULL,
     filters jsonb NOT NULL,
-    columns text[] NOT NULL,
+    column_names text[] NOT NULL,
     format text NOT NULL CHECK (format IN ('xlsx', 'csv')),
     cell_values text NOT NULL CHECK (cell_values IN ('codes', 'labels')),
     english boolean NOT NULL,
@@ -42,7 +42,7 @@ COMMENT ON COLUMN exports.organization_id IS 'Organization that kept her account
 COMMENT ON COLUMN exports.source IS 'Which list: its path without the base';
 COMMENT ON COLUMN exports.parameters IS 'Parameters of the path, by name';
 COMMENT ON COLUMN exports.filters IS 'Query parameters of the list, by name, checked when it was asked for';
-COMMENT ON COLUMN exports.columns IS 'Which columns in which order, dotted names of the item';
+COMMENT ON COLUMN exports.column_names IS 'Which columns in which order, dotted names of the item';
 COMMENT ON COLUMN exports.format IS 'Format of the file';
 COMMENT ON COLUMN exports.cell_values IS 'Whether enumerated values are written as codes or as labels';
 COMMENT ON COLUMN exports.english IS 'Headers and labels in English; otherwise in Chinese';

@@ -131,7 +131,7 @@ diesel::table! {
         source -> Text,
         parameters -> Jsonb,
         filters -> Jsonb,
-        columns -> Array<Text>,
+        column_names -> Array<Text>,
         format -> Text,
         cell_values -> Text,
         english -> Bool,

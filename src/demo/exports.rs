@@ -50,7 +50,7 @@ pub async fn load(app: &App, conn: &mut AsyncPgConnection) -> Result<(), Fault> 
             source: "organizations".to_owned(),
             parameters: json!({}),
             filters: json!({ "level": "city" }),
-            columns: vec!["id".to_owned(), "name".to_owned()],
+            column_names: vec!["id".to_owned(), "name".to_owned()],
             format: SheetFormat::Csv,
             cell_values: CellValues::Codes,
             english: false,

@@ -116,7 +116,7 @@ impl ExportView {
             source: ListName(row.source),
             parameters: row.parameters,
             filters: row.filters,
-            columns: row.columns,
+            columns: row.column_names,
             format: row.format,
             values: row.cell_values,
             personal: row.personal,
@@ -278,7 +278,7 @@ pub async fn create_export(command: Command) -> ApiResult<Reply> {
                 source: list.name.clone(),
                 parameters: parameters.into(),
                 filters: filters.into(),
-                columns: plan.columns.iter().map(|column| column.name.clone()).collect(),
+                column_names: plan.columns.iter().map(|column| column.name.clone()).collect(),
                 format: body.format,
                 cell_values: body.values.unwrap_or(CellValues::Codes),
                 english: tx.call.language == Language::English,
@@ -291,7 +291,7 @@ pub async fn create_export(command: Command) -> ApiResult<Reply> {
             jobs::enqueue(tx.conn(), "export", json!({ "export_id": id }), now).await?;
             tx.after_commit(|app| app.wake.now());
             let wanted = json!({
-                "source": export.source, "parameters": export.parameters, "filters": export.filters, "columns": export.columns,
+                "source": export.source, "parameters": export.parameters, "filters": export.filters, "columns": export.column_names,
                 "format": export.format, "personal": personal,
             });
             let change = Change::of("export.requested", "export", id, home).after(&wanted);

@@ -84,9 +84,7 @@ impl Maker {
                 None => Cell::Boolean(yes),
             }),
             Kind::Date => text.and_then(|text| text.parse::<NaiveDate>().ok()).map(Cell::Date),
-            Kind::Instant => {
-                text.and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| Cell::Instant(at.to_utc()))
-            }
+            Kind::Instant => text.and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| Cell::Instant(at.to_utc())),
             Kind::Text => None,
         };
         cell.unwrap_or_else(|| Cell::Text(self.text(value)))

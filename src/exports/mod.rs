@@ -21,11 +21,8 @@ pub use store::{NewExportRow, Produced, insert, put_produced};
 pub use walk::run;
 
 /// Labels of this slice's enumerations.
-pub const DICTIONARIES: &[Dictionary] = &[
-    ("export_status", ExportStatus::LABELS),
-    ("cell_values", CellValues::LABELS),
-    ("sheet_format", SheetFormat::LABELS),
-];
+pub const DICTIONARIES: &[Dictionary] =
+    &[("export_status", ExportStatus::LABELS), ("cell_values", CellValues::LABELS), ("sheet_format", SheetFormat::LABELS)];
 
 /// Mounts the slice.
 pub fn routes(services: &mut ServiceConfig) {

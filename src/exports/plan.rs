@@ -14,8 +14,6 @@ const LIMIT: &str = "100";
 
 /// An export that can be made.
 pub struct Plan {
-    /// The list.
-    pub list: &'static List,
     /// Which columns, in which order.
     pub columns: Vec<&'static ListColumn>,
     /// Its first page.
@@ -58,7 +56,7 @@ impl Plan {
             Some(names) => chosen(list, names, &mut faults),
             None => list.columns.iter().filter(|column| column.standard).collect(),
         };
-        (Self { list, columns, question }, faults)
+        (Self { columns, question }, faults)
     }
 
     /// Whether it shows personal data.

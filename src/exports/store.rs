@@ -31,14 +31,13 @@ pub struct ExportRow {
     pub source: String,
     pub parameters: Value,
     pub filters: Value,
-    pub columns: Vec<String>,
+    pub column_names: Vec<String>,
     pub format: SheetFormat,
     pub cell_values: CellValues,
     pub english: bool,
     pub personal: bool,
     pub reason: Option<String>,
     pub file_name: String,
-    pub attempts: i32,
     pub row_count: Option<i64>,
     pub object_id: Option<Uuid>,
     pub size: Option<i64>,
@@ -86,7 +85,7 @@ pub struct NewExportRow {
     pub source: String,
     pub parameters: Value,
     pub filters: Value,
-    pub columns: Vec<String>,
+    pub column_names: Vec<String>,
     pub format: SheetFormat,
     pub cell_values: CellValues,
     pub english: bool,
@@ -156,12 +155,7 @@ pub async fn list(
 
 /// One export of an account.
 pub async fn find(mut conn: &AsyncPgConnection, account: AccountId, id: ExportId) -> QueryResult<ExportRow> {
-    all()
-        .filter(exports::id.eq(id))
-        .filter(exports::account_id.eq(account))
-        .select(ExportRow::as_select())
-        .first(&mut conn)
-        .await
+    all().filter(exports::id.eq(id)).filter(exports::account_id.eq(account)).select(ExportRow::as_select()).first(&mut conn).await
 }
 
 /// Locks one export of an account until the transaction ends, with its operation.

@@ -158,7 +158,7 @@ async fn settle(app: &App, conn: &mut AsyncPgConnection, row: &ExportRow, made: 
     operations::finish(conn, row.operation_id, OperationStatus::Succeeded, None, wall).await?;
     let what = json!({
         "account_id": row.account_id, "source": row.source, "parameters": row.parameters, "filters": row.filters,
-        "columns": row.columns, "personal": row.personal, "rows": made.rows, "size": made.size, "sha256": hex(&made.sha256),
+        "columns": row.column_names, "personal": row.personal, "rows": made.rows, "size": made.size, "sha256": hex(&made.sha256),
     });
     let change = Change::of("export.finished", "export", row.id, row.organization_id).after(&what);
     audit::record(conn, wall, &Actor::system(), told_why(change, row)).await?;
@@ -187,7 +187,7 @@ fn told_why(change: Change, row: &ExportRow) -> Change {
 async fn make(app: &App, conn: &mut AsyncPgConnection, row: &ExportRow) -> Result<Made, Ended> {
     let list = lists::list(&ListName(row.source.clone())).ok_or(Ended::Refused(Code::NotFound))?;
     let (parameters, filters) = (object(&row.parameters), object(&row.filters));
-    let (plan, faults) = Plan::check(list, &parameters, &filters, Some(&row.columns));
+    let (plan, faults) = Plan::check(list, &parameters, &filters, Some(&row.column_names));
     if !faults.is_empty() {
         // The list has changed since it was asked for.
         return Err(Ended::Refused(Code::ValidationFailed));

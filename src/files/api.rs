@@ -12,7 +12,7 @@ use super::store::{self, FileRow, Readable};
 use crate::access::{Module, Permission, Scope};
 use crate::audit::Change;
 use crate::http::page::{Paging, Position};
-use crate::http::{ApiError, ApiResult, Call, Code, Command, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx};
+use crate::http::{ApiError, ApiResult, Call, Command, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx};
 use crate::ids::{AccountId, FileId, OrganizationId};
 use crate::organizations::site_to_write;
 use crate::vault::sha256;

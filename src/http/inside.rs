@@ -68,8 +68,7 @@ impl Question {
 
     /// Its parameters, checked as the gate checks them.
     pub fn parameters(&self) -> ApiResult<Map<String, Value>> {
-        let path: Vec<(&str, &str)> =
-            self.path_parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let path: Vec<(&str, &str)> = self.path_parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         document().read_parameters(self.operation, &path, &self.query, |_| None)
     }
 }
@@ -102,13 +101,7 @@ impl Inside {
     }
 
     /// Asks on behalf of a caller. The answer is JSON; a refusal is that of the handler.
-    pub async fn ask(
-        &self,
-        question: &Question,
-        caller: Arc<Caller>,
-        language: Language,
-        request_id: &str,
-    ) -> ApiResult<Value> {
+    pub async fn ask(&self, question: &Question, caller: Arc<Caller>, language: Language, request_id: &str) -> ApiResult<Value> {
         let target = match question.query.as_str() {
             "" => question.path.clone(),
             query => format!("{}?{query}", question.path),

@@ -5,7 +5,6 @@ use std::io::Cursor;
 
 use calamine::{Data, Range, Reader, Xlsx, open_workbook_from_rs};
 use chrono::TimeDelta;
-use diesel::prelude::*;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use half_sky::access::Role;
 use half_sky::http::document::document;
@@ -172,7 +171,8 @@ async fn every_organization_is_in_the_file_once_and_long_numbers_keep_their_digi
     let (title, notes) = sheets.remove(1);
     let notes: Vec<String> = notes.rows().map(|row| format!("{} {}", row[0], row[1])).collect();
     assert_eq!(title, "说明");
-    for line in ["列表 组织列表 (organizations)", "导出人 市妇联查看者", "导出时间 2019-04-10 09:00:00", "含个人信息 否"] {
+    for line in ["列表 组织列表 (organizations)", "导出人 市妇联查看者", "导出时间 2019-04-10 09:00:00", "含个人信息 否"]
+    {
         assert!(notes.iter().any(|note| note == line), "{line} in {notes:#?}");
     }
     assert!(notes.contains(&format!("行数 {total}")), "{notes:#?}");
