@@ -182,8 +182,10 @@ impl<'a> Columns<'a> {
     }
 
     fn push(&mut self, name: String, kind: Kind, content: Content, choices: Option<(String, Vec<String>)>, personal: bool) {
-        let top = name.split('.').next().unwrap_or_default();
-        let standard = content != Content::Objects && !ABOUT_THE_CALLER.contains(&top);
+        let about_the_caller = ABOUT_THE_CALLER.contains(&name.split('.').next().unwrap_or_default());
+        let standard = content != Content::Objects && !about_the_caller;
+        // What she may do is not called anything.
+        let choices = choices.filter(|_| !about_the_caller);
         self.found.push(ListColumn { name, kind, content, choices, personal, standard });
     }
 
@@ -207,6 +209,10 @@ fn kind(schema: &Value) -> &str {
 
 fn enumeration(named: Option<&str>, schema: &Value) -> Option<(String, Vec<String>)> {
     let name = named.and_then(|name| name.rsplit('/').next()).unwrap_or_default();
+    // Lists are known by their paths and have no labels.
+    if name == "ListName" {
+        return None;
+    }
     let values = schema["enum"].as_array()?.iter().filter_map(Value::as_str).map(str::to_owned);
     Some((name.to_owned(), values.collect()))
 }

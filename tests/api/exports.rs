@@ -70,7 +70,7 @@ fn text(cell: &Data) -> &str {
 
 async fn audit(app: &TestApp, export: &Answer) -> Vec<(String, Value, Value)> {
     let platform = app.sign_in("platform").await;
-    let path = format!("/api/v1/audit-entries?object_type=export&object_id={}&limit=100", export.text("/id"));
+    let path = format!("/api/v1/audit-entries?object_type=export&object_id={}&sort=id&limit=100", export.text("/id"));
     let entries = platform.get(path).await.expect(200);
     let of = |entry: &Value| (entry["action"].as_str().unwrap().to_owned(), entry["reason"].clone(), entry["after"].clone());
     entries.items().iter().map(of).collect()
@@ -249,8 +249,8 @@ async fn what_cannot_be_exported_is_told_with_every_fault() {
         (json!({ "sort": "-updated_at" }), vec!["/filters/sort unstable_order"]),
         (json!({ "colour": "red" }), vec!["/filters/colour unknown_parameter"]),
         (json!({ "a/b~\u{0}": "x" }), vec!["/filters/a~1b~0\u{fffd} unknown_parameter"]),
-        (json!({ "within": "here", "kind": "club" }), vec!["/filters/kind enum", "/filters/within format"]),
-        (json!({ "within": [COUNTY, COUNTY] }), vec!["/filters/within format"]),
+        (json!({ "within": "here", "kind": "club" }), vec!["/filters/kind enum", "/filters/within min_length"]),
+        (json!({ "within": [COUNTY, COUNTY] }), vec!["/filters/within max_length"]),
     ] {
         let body = json!({ "source": "organizations", "format": "csv", "filters": filters });
         assert_eq!(faults(body).await, expected, "{filters}");
@@ -260,7 +260,7 @@ async fn what_cannot_be_exported_is_told_with_every_fault() {
     let wrong = json!({ "source": path, "parameters": { "id": "x/../y", "name": "x" }, "format": "csv", "columns": ["id"] });
     assert_eq!(faults(wrong).await, ["/parameters/name unknown_parameter"]);
     let wrong = json!({ "source": path, "parameters": { "id": "x/../y" }, "format": "csv", "columns": ["id"] });
-    assert_eq!(faults(wrong).await, ["/parameters/id format"]);
+    assert_eq!(faults(wrong).await, ["/parameters/id min_length"]);
     for body in [
         json!({ "source": "nothing", "format": "csv" }),
         json!({ "source": "organizations", "format": "pdf" }),
