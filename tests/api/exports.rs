@@ -70,7 +70,7 @@ fn text(cell: &Data) -> &str {
 
 async fn audit(app: &TestApp, export: &Answer) -> Vec<(String, Value, Value)> {
     let platform = app.sign_in("platform").await;
-    let path = format!("/api/v1/audit-entries?object_type=export&object_id={}&sort=id&limit=100", export.text("/id"));
+    let path = format!("/api/v1/audit-entries?object_type=export&object_id={}&sort=at&limit=100", export.text("/id"));
     let entries = platform.get(path).await.expect(200);
     let of = |entry: &Value| (entry["action"].as_str().unwrap().to_owned(), entry["reason"].clone(), entry["after"].clone());
     entries.items().iter().map(of).collect()
