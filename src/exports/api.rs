@@ -169,19 +169,29 @@ pub async fn list_exports(call: Call, filter: Query<ExportFilter>, page: PageReq
 }
 
 /// Values by name, each as it stands in an address or as JSON has it.
-fn values_by_name() -> Schema {
+fn values_by_name(description: &str) -> Schema {
     let schema = json!({
         "type": ["object", "null"],
+        "description": description,
         "maxProperties": 50,
         "additionalProperties": { "anyOf": [
-            { "type": "string", "description": "A text, a date, an id; several separated by commas.", "maxLength": 1000 },
+            { "type": "string", "description": "A text, a date, an id; several separated by commas.", "maxLength": 1000,
+                "pattern": "^[^\\x00]*$" },
             { "type": "integer", "description": "A whole number." },
             { "type": "boolean", "description": "Yes or no." },
             { "type": "array", "description": "Several.", "minItems": 1, "maxItems": 50,
-                "items": { "type": "string", "maxLength": 200 } },
+                "items": { "type": "string", "maxLength": 200, "pattern": "^[^\\x00]*$" } },
         ] },
     });
     serde_json::from_value(schema).expect("a schema of OpenAPI")
+}
+
+fn parameters_by_name() -> Schema {
+    values_by_name("Parameters of its path, where it has some: `{\"id\": \"…\"}`.")
+}
+
+fn filters_by_name() -> Schema {
+    values_by_name("The list's own filters, with the meaning they have there. All pages are exported.")
 }
 
 /// A list to be exported.
@@ -198,10 +208,10 @@ pub struct NewExport {
     /// Which list: its path without `/api/v1/`.
     pub source: ListName,
     /// Parameters of its path, where it has some: `{"id": "…"}`.
-    #[schema(schema_with = values_by_name)]
+    #[schema(schema_with = parameters_by_name)]
     pub parameters: Option<Map<String, Value>>,
     /// The list's own filters, with the meaning they have there. All pages are exported.
-    #[schema(schema_with = values_by_name)]
+    #[schema(schema_with = filters_by_name)]
     pub filters: Option<Map<String, Value>>,
     /// Which columns in which order: fields of the list's items, dotted where they lie in an object. All that fit into a cell
     /// unless told.
