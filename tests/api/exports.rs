@@ -195,6 +195,14 @@ async fn an_export_holds_what_the_list_shows_with_the_same_filters() {
     let (_, bytes) = file_of(&app, &officer, body).await;
     assert_eq!(records(&bytes)[0], ["名称", "ID", "类别"]);
     assert_eq!(records(&bytes)[1..], expected);
+    // What is looked for is written as it is, whatever an address would make of it.
+    for q in ["岳阳楼", "妇联%+&="] {
+        let encoded: String = q.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let listed = officer.get(format!("/api/v1/organizations?q={encoded}&limit=100")).await.expect(200);
+        let body = json!({ "source": "organizations", "format": "csv", "filters": { "q": q }, "columns": ["id"] });
+        let (found, _) = file_of(&app, &officer, body).await;
+        assert_eq!(found.json["rows"], listed.items().len(), "{q}");
+    }
     // Nothing from outside her subtree.
     let (_, all) = file_of(&app, &officer, json!({ "source": "organizations", "format": "csv", "columns": ["id"] })).await;
     let ids: Vec<String> = records(&all).into_iter().skip(1).flatten().collect();
@@ -424,6 +432,29 @@ async fn an_export_is_cancelled_while_it_waits_and_while_it_runs_and_leaves_no_f
     let path = format!("{EXPORTS}/{}", runs.text("/id"));
     assert_eq!(officer.get(&path).await.expect(200).json["status"], "cancelled");
     assert_eq!(objects(&app).len(), 1, "the demo's own");
+}
+
+#[actix_web::test]
+async fn an_export_that_is_stopped_as_it_ends_is_either_there_or_not() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let mut done = 0;
+    for _ in 0..8 {
+        let asked = officer.post(EXPORTS).json(&json!({ "source": "organizations", "format": "csv" })).await.expect(201);
+        let path = format!("{EXPORTS}/{}", asked.text("/id"));
+        let stop = async { officer.post(format!("{path}/cancel")).if_match("\"1\"").await.status.as_u16() };
+        let (ran, stopped) = futures_util::join!(run_due(&app.app), stop);
+        ran.unwrap();
+        let shown = officer.get(&path).await.expect(200);
+        let content = officer.get(format!("{path}/content")).await.status.as_u16();
+        match (stopped, shown.text("/status").as_str()) {
+            (200, "cancelled") => assert_eq!(content, 409),
+            (409, "done") => assert_eq!(content, 200),
+            other => panic!("{other:?}"),
+        }
+        done += usize::from(content == 200);
+    }
+    assert_eq!(objects(&app).len(), 1 + done, "files of those that are done, and the demo's own");
 }
 
 /// The objects of exports that there are.
