@@ -265,6 +265,12 @@ pub const OPERATIONS: &[(&str, Need)] = &[
     ("get_file", Holds(P::FileRead)),
     ("delete_file", SignedIn),
     ("download_file", Holds(P::FileRead)),
+    // exports
+    ("list_exports", SignedIn),
+    ("create_export", SignedIn),
+    ("get_export", SignedIn),
+    ("cancel_export", SignedIn),
+    ("download_export", SignedIn),
     // running the service
     ("list_audit_entries", Holds(P::AuditRead)),
     ("list_audit_checkpoints", Holds(P::AuditRead)),
@@ -274,6 +280,17 @@ pub const OPERATIONS: &[(&str, Need)] = &[
     ("cancel_operation", SignedIn),
     ("list_dead_jobs", Holds(P::JobRead)),
     ("retry_job", Holds(P::JobWrite)),
+];
+
+/// Fields of items in lists that hold personal data: schema and fields. The document marks them `x-personal-data`; who exports one
+/// gives a reason and confirms who she is. Office telephones and titles of posts are not personal.
+pub const PERSONAL: &[(&str, &[&str])] = &[
+    ("PersonView", &["name", "sex", "birth_year", "phone", "id_number"]),
+    ("PostView", &["person_name"]),
+    ("AccountView", &["username", "display_name"]),
+    ("OrganizationEventView", &["actor"]),
+    ("WorkItemView", &["title"]),
+    ("AuditEntryView", &["actor_name", "before", "after"]),
 ];
 
 /// What an operation needs; none: it is not in the table.

@@ -39,7 +39,7 @@ variables! {
     HALF_SKY_PUBLIC_URL = "", "Public base URL without a path, the issuer of tokens; default: http://HALF_SKY_HTTP.";
     HALF_SKY_DATA = ".half-sky", "Folder of the private PostgreSQL, the development keys and the demo sign-ins.";
     HALF_SKY_AUDIT_CHECKPOINTS = "", "File outside the database to which this node appends signed checkpoints of the audit trail; default: audit-checkpoints.jsonl in HALF_SKY_DATA.";
-    HALF_SKY_FILES = "", "Folder of the uploaded files; default: HALF_SKY_DATA/files. All nodes need the same one.";
+    HALF_SKY_FILES = "", "Folder of the uploaded files and of exports, with room for their making; default: HALF_SKY_DATA/files. All nodes need the same one.";
     HALF_SKY_POSTGRES_BIN = "", "Folder with the programs initdb and postgres; default: searched.";
     HALF_SKY_CLOCK = "", "Demo mode only: domain time starts at this instant, e.g. 2019-04-10T09:00:00+08:00.";
     HALF_SKY_WORKERS = "0", "Number of HTTP workers; 0: one per core.";

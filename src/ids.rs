@@ -63,6 +63,8 @@ ids! {
     AuditEntryId
     /// Somebody looks after an area.
     ContactAssignmentId
+    /// An export of a list.
+    ExportId
     /// An uploaded file.
     FileId
     /// A grant of a role at a place.

@@ -4,12 +4,13 @@ use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::http::health;
-use crate::{accounts, files, organizations, plans, reference, system, work_items};
+use crate::{accounts, exports, files, organizations, plans, reference, system, work_items};
 
 /// Mounts every operation.
 pub fn mount(services: &mut ServiceConfig) {
     services.service(health::get_liveness).service(health::get_readiness);
     accounts::routes(services);
+    exports::routes(services);
     files::routes(services);
     organizations::routes(services);
     plans::routes(services);

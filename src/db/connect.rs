@@ -32,7 +32,7 @@ pub struct Db {
 
 /// What is over in milliseconds is not worth a compiler or a crew; a page is a walk of an index with look-ups, and a merge would
 /// read the other table from its beginning up to there (84 ms instead of 0.05 for page 500 of a province).
-const READ_SETTINGS: &str = "-c statement_timeout=10s -c default_transaction_read_only=on -c jit=off \
+const READ_SETTINGS: &str = "-c default_transaction_read_only=on -c jit=off \
     -c max_parallel_workers_per_gather=0 -c enable_mergejoin=off";
 
 /// What a connection hears beside the answers to its queries: notices and notifications.
@@ -90,7 +90,12 @@ impl Db {
 
     /// The reads of one worker.
     pub fn reader(&self) -> Reader {
-        Reader { address: self.address.clone(), slots: Default::default(), next: Cell::new(0) }
+        Reader { address: self.address.clone(), role: Role::Reads, slots: Default::default(), next: Cell::new(0) }
+    }
+
+    /// The reads of long work, such as an export, beside those of the workers.
+    pub fn patient_reader(&self) -> Reader {
+        Reader { role: Role::PatientReads, ..self.reader() }
     }
 
     /// Connections in use and idle, for the metrics.
@@ -104,6 +109,7 @@ impl Db {
 #[derive(Clone, Copy)]
 enum Role {
     Reads,
+    PatientReads,
     Transactions,
     Dedicated,
     Named,
@@ -131,10 +137,16 @@ impl Address {
             Role::Named => return Ok(config),
             Role::Reads => {
                 config.application_name("half-sky reads");
-                READ_SETTINGS
+                format!("-c statement_timeout=10s {READ_SETTINGS}")
             }
-            Role::Transactions => "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s",
-            Role::Dedicated => "",
+            Role::PatientReads => {
+                config.application_name("half-sky long reads");
+                format!("-c statement_timeout=30s {READ_SETTINGS}")
+            }
+            Role::Transactions => {
+                "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s".to_owned()
+            }
+            Role::Dedicated => String::new(),
         };
         config.options(format!("-c role=half_sky_service -c TimeZone=UTC {limits}"));
         Ok(config)
@@ -195,6 +207,7 @@ type Slot = RefCell<Option<(Rc<AsyncPgConnection>, Arc<AtomicBool>)>>;
 /// never in the session. A lost connection is replaced at the next read.
 pub struct Reader {
     address: Address,
+    role: Role,
     slots: [Slot; READERS],
     next: Cell<usize>,
 }
@@ -209,7 +222,7 @@ impl Reader {
             return Ok(Rc::clone(connection));
         }
         let (connection, lost) =
-            self.address.connect_for(Role::Reads).await.map_err(|fault| ApiError::from(Code::Unavailable).caused_by(fault))?;
+            self.address.connect_for(self.role).await.map_err(|fault| ApiError::from(Code::Unavailable).caused_by(fault))?;
         let connection = Rc::new(connection);
         *slot.borrow_mut() = Some((Rc::clone(&connection), lost));
         Ok(connection)

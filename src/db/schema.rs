@@ -143,6 +143,36 @@ diesel::table! {
 }
 
 diesel::table! {
+    exports (id) {
+        id -> Uuid,
+        operation_id -> Uuid,
+        account_id -> Uuid,
+        session_id -> Uuid,
+        organization_id -> Uuid,
+        source -> Text,
+        parameters -> Jsonb,
+        filters -> Jsonb,
+        column_names -> Array<Text>,
+        format -> Text,
+        cell_values -> Text,
+        english -> Bool,
+        personal -> Bool,
+        reason -> Nullable<Text>,
+        file_name -> Text,
+        attempts -> Integer,
+        row_count -> Nullable<BigInt>,
+        object_id -> Nullable<Uuid>,
+        size -> Nullable<BigInt>,
+        sha256 -> Nullable<Bytea>,
+        content_key -> Nullable<Bytea>,
+        places -> Array<Uuid>,
+        expires_at -> Nullable<Timestamptz>,
+        removed_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     files (id) {
         id -> Uuid,
         organization_id -> Uuid,
@@ -590,6 +620,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     data_versions,
     dictionary_entries,
     divisions,
+    exports,
     files,
     grants,
     idempotency_keys,

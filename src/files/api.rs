@@ -1,23 +1,19 @@
 //! Uploading, reading and deleting files.
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{
-    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_RANGE, Charset, ContentDisposition, DispositionParam, DispositionType, ETAG,
-    ExtendedValue,
-};
 use actix_web::{HttpResponse, delete, get, post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::rules::{self, AttachableType, Content, FileFault, FilePurpose};
+use super::download::{Content, hex, send};
+use super::rules::{self, AttachableType, FileFault, FilePurpose};
 use super::sealing::ContentKey;
 use super::store::{self, FileRow, Readable};
 use crate::access::{Module, Permission, Scope};
 use crate::audit::Change;
 use crate::http::page::{Paging, Position};
-use crate::http::{ApiError, ApiResult, Call, Code, Command, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx};
+use crate::http::{ApiError, ApiResult, Call, Command, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx};
 use crate::ids::{AccountId, FileId, OrganizationId};
 use crate::organizations::site_to_write;
 use crate::vault::sha256;
@@ -124,10 +120,6 @@ impl FileView {
             created_at: row.created_at,
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 filters! {
@@ -239,7 +231,7 @@ struct Kept {
     key: Vec<u8>,
 }
 
-async fn write(tx: &mut Tx, kept: Kept, found: Result<Content, FileFault>) -> ApiResult<Reply> {
+async fn write(tx: &mut Tx, kept: Kept, found: Result<rules::Content, FileFault>) -> ApiResult<Reply> {
     tx.require_at("organization_id").await?;
     let body: NewFile = tx.body()?;
     let (me, home) = (tx.caller()?.account_id, tx.caller()?.organization_id);
@@ -393,79 +385,8 @@ pub async fn delete_file(command: Command, path: Path<FilePath>) -> ApiResult<Re
 pub async fn download_file(call: Call, path: Path<FilePath>) -> ApiResult<HttpResponse> {
     let conn = call.connection().await?;
     let row = store::find(&conn, &readable(&call)?, path.id).await?;
-    let size = row.size as u64;
-    let etag = format!("\"{}\"", hex(&row.sha256));
-    // A part of another version is of no use: then the whole is sent (RFC 9110, 13.1.5).
-    let fits = call.if_range.as_deref().is_none_or(|wanted| wanted == etag);
-    let part = call.range.as_deref().filter(|_| fits).map_or(Ok(None), |range| asked(range, size))?;
     let key = ContentKey::open(&call.app.vault, &row.content_key)?;
-    let stream = call.app.objects.get(row.id, &key, part.as_ref().unwrap_or(&(0..size)), size).await?;
-    let mut response = HttpResponse::build(if part.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });
-    if let Some(part) = &part {
-        response.insert_header((CONTENT_RANGE, format!("bytes {}-{}/{size}", part.start, part.end - 1)));
-    }
-    response
-        .insert_header((ETAG, etag))
-        .insert_header((ACCEPT_RANGES, "bytes"))
-        // A compressed body has other bytes than the range that was asked for.
-        .insert_header((CONTENT_ENCODING, "identity"))
-        .insert_header(disposition(&row.name))
-        .content_type(row.media_type)
-        .no_chunking(part.map_or(size, |part| part.end - part.start));
-    Ok(response.streaming(stream))
-}
-
-/// The part that a `Range` header asks for; none: the whole, also for several parts at once, which nobody needs.
-fn asked(range: &str, size: u64) -> ApiResult<Option<std::ops::Range<u64>>> {
-    let Some(spec) = range.strip_prefix("bytes=").filter(|spec| !spec.contains(',')) else { return Ok(None) };
-    let Some((first, last)) = spec.trim().split_once('-') else { return Ok(None) };
-    let part = match (first.parse::<u64>(), last.parse::<u64>()) {
-        (Ok(first), Ok(last)) if first <= last => first..size.min(last.saturating_add(1)),
-        (Ok(first), Err(_)) if last.is_empty() => first..size,
-        (Err(_), Ok(length)) if first.is_empty() => size.saturating_sub(length)..size,
-        _ => return Ok(None),
-    };
-    if part.start >= part.end {
-        return Err(ApiError::from(Code::RangeNotSatisfiable).with_header(CONTENT_RANGE, &format!("bytes */{size}")));
-    }
-    Ok(Some(part))
-}
-
-/// Always an attachment; the name in ASCII for old clients, and as it is (RFC 6266, RFC 8187).
-fn disposition(name: &str) -> ContentDisposition {
-    let plain: String = name
-        .chars()
-        .map(|letter| if letter.is_ascii_graphic() && !matches!(letter, '"' | '\\') { letter } else { '_' })
-        .collect();
-    let extended =
-        ExtendedValue { charset: Charset::Ext("UTF-8".to_owned()), language_tag: None, value: name.as_bytes().to_vec() };
-    ContentDisposition {
-        disposition: DispositionType::Attachment,
-        parameters: vec![DispositionParam::Filename(plain), DispositionParam::FilenameExt(extended)],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_names_one_part_or_the_whole() {
-        for (range, expected) in [
-            ("bytes=0-3", Some(0..4)),
-            ("bytes=6-", Some(6..10)),
-            ("bytes=-4", Some(6..10)),
-            ("bytes=-40", Some(0..10)),
-            ("bytes=2-400", Some(2..10)),
-            ("bytes=3-1", None),
-            ("bytes=0-1,3-4", None),
-            ("lines=0-1", None),
-            ("bytes=x", None),
-        ] {
-            assert_eq!(asked(range, 10).unwrap(), expected, "{range}");
-        }
-        for beyond in ["bytes=10-", "bytes=-0"] {
-            assert_eq!(asked(beyond, 10).unwrap_err().code(), Code::RangeNotSatisfiable, "{beyond}");
-        }
-    }
+    let content =
+        Content { at: row.id.into(), key, name: row.name, media_type: row.media_type, size: row.size, sha256: row.sha256 };
+    send(&call, content).await
 }

@@ -25,7 +25,7 @@ pub async fn clean(app: &App, _: Value) -> Result<(), String> {
     let mut conn = app.db.transaction_connection().await.map_err(|fault| fault.to_string())?;
     let loose = store::forget_loose(&mut conn, wall - LOOSE).await.map_err(|fault| fault.to_string())?;
     let mut removed = 0;
-    for part in app.objects.older_than(wall - UNKNOWN).await?.chunks(1000) {
+    for part in app.objects.files_older_than(wall - UNKNOWN).await?.chunks(1000) {
         let known = store::known(&mut conn, part).await.map_err(|fault| fault.to_string())?;
         for id in part.iter().filter(|id| !known.contains(id)) {
             app.objects.delete(*id).await.map_err(|fault| fault.to_string())?;

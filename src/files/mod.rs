@@ -1,8 +1,10 @@
 //! Files: one per upload, its type told by its bytes, kept in an object store under its id, read with the scope of what it is
-//! for. Slices whose objects have files use [`FileReference`] and [`attached_to`]; the timetable cleans what nobody needs.
+//! for. Slices whose objects have files use [`FileReference`] and [`attached_to`]; what else lies in the store is sent by [`send`];
+//! the timetable cleans what nobody needs.
 
 mod api;
 mod clean;
+mod download;
 mod objects;
 pub mod rules;
 mod sealing;
@@ -19,7 +21,8 @@ use crate::db::text_enum::Dictionary;
 
 pub use api::FileReference;
 pub use clean::{clean, schedule_clean};
-pub use objects::Objects;
+pub use download::{Content, hex, send};
+pub use objects::{Object, Objects};
 pub use rules::{AttachableType, FilePurpose};
 pub use sealing::{CONTENT_KEY, ContentKey};
 pub use store::{FileRow, insert};

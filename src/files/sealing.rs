@@ -15,7 +15,7 @@ use crate::vault::{Purpose, Vault, VaultError, random};
 /// Place of a file's key in the database.
 pub const CONTENT_KEY: &str = "files.content_key";
 /// Plain bytes of a frame; the last may have fewer.
-const FRAME: u64 = 64 << 10;
+pub const FRAME: u64 = 64 << 10;
 /// What sealing adds to a frame.
 const TAG: u64 = 16;
 
@@ -45,14 +45,17 @@ impl ContentKey {
 
     /// Seals a whole content.
     pub fn seal(&self, plain: &[u8]) -> Bytes {
-        let (cipher, frames) = (self.cipher(), plain.len().div_ceil(FRAME as usize).max(1));
+        let frames = plain.len().div_ceil(FRAME as usize).max(1);
         let mut sealed = BytesMut::with_capacity(plain.len() + frames * TAG as usize);
         for (number, frame) in plain.chunks(FRAME as usize).enumerate() {
-            let last = number + 1 == frames;
-            let frame = cipher.encrypt(&nonce(number as u64, last), frame).expect("sealing fails only beyond 256 GiB");
-            sealed.extend_from_slice(&frame);
+            sealed.extend_from_slice(&self.seal_frame(number as u64, number + 1 == frames, frame));
         }
         sealed.freeze()
+    }
+
+    /// Seals one frame: `FRAME` bytes, or fewer where it is the last.
+    pub fn seal_frame(&self, number: u64, last: bool, plain: &[u8]) -> Vec<u8> {
+        self.cipher().encrypt(&nonce(number, last), plain).expect("sealing fails only beyond 256 GiB")
     }
 
     /// Opens the frames of `part` as they arrive, and cuts them to it.

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::lists;
 use super::problem::Code;
 use crate::access::{self, Need};
 
@@ -14,6 +15,7 @@ const TAGS: &[(&str, &str)] = &[
     ("people", "人员与职务 · People, the posts they hold and whom they look after."),
     ("sites", "阵地 · Women's Homes and the other places where work happens."),
     ("files", "文件 · Files: photographs, documents, tables."),
+    ("exports", "导出 · Any list as a file for spreadsheets."),
     ("plans", "计划与任务 · Work plans, tasks and indicators."),
     ("accounts", "账号与授权 · Accounts and grants."),
     ("reference", "字典 · Divisions, dictionaries, the working calendar, roles and problems."),
@@ -43,9 +45,11 @@ pub fn build() -> Value {
     components.insert("securitySchemes".into(), security_schemes());
     components.insert("responses".into(), error_responses());
     components.insert("headers".into(), headers());
-    if let Some(schemas) = components.get_mut("schemas") {
-        schemas.as_object_mut().into_iter().flatten().for_each(|(_, schema)| bound(schema));
+    if let Some(schemas) = components.get_mut("schemas").and_then(Value::as_object_mut) {
+        schemas.iter_mut().for_each(|(_, schema)| bound(schema));
+        lists::mark_personal(schemas);
     }
+    lists::name_them(&mut document);
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for (_, operation) in item.as_object_mut().into_iter().flatten() {
             finish_operation(path, operation);

@@ -142,6 +142,7 @@ codes! {
     UnsupportedMediaType = 415 "unsupported_media_type" "不支持该内容类型" "The media type of the body is not supported"
     RangeNotSatisfiable = 416 "range_not_satisfiable" "没有所要求的部分" "There is no such part of the file"
     ValidationFailed = 422 "validation_failed" "提交的内容有误" "What you sent breaks a rule"
+    TooManyRows = 422 "too_many_rows" "行数超过单个文件的上限，请缩小筛选范围" "There are more rows than one file holds; narrow the filters"
     IdempotencyKeyReused = 422 "idempotency_key_reused" "Idempotency-Key 已用于不同的请求" "This Idempotency-Key was used for a different request"
     PreconditionRequired = 428 "precondition_required" "缺少 If-Match 请求头" "The header If-Match is missing"
     RateLimited = 429 "rate_limited" "请求过于频繁，请稍后再试" "Too many requests; try again later"
@@ -308,6 +309,11 @@ impl ApiError {
     /// Its code.
     pub fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// The faults it tells.
+    pub fn faults(&self) -> &[FieldError] {
+        &self.0.errors
     }
 
     /// The cause, for the log only.

@@ -8,13 +8,13 @@ use super::store::{self, CalendarRow, DictionaryRow, NewDivision};
 use super::{CalendarKind, CodeSystem, DivisionLevel};
 use crate::access::{Module, Role};
 use crate::db::text_enum::Dictionary;
-use crate::{accounts, files, organizations, plans, system, work_items};
+use crate::{accounts, exports, files, organizations, plans, system, work_items};
 
 const DIVISIONS: &str = include_str!("data/divisions-yueyang.csv");
 const CALENDAR: &str = include_str!("data/working-calendar.csv");
 
 /// Version of each slice's reference data; raise it when the data changes.
-const VERSIONS: &[(&str, i32)] = &[("divisions", 1), ("dictionaries", 3), ("calendar", 1)];
+const VERSIONS: &[(&str, i32)] = &[("divisions", 1), ("dictionaries", 4), ("calendar", 1)];
 
 /// Loads what is missing or older. Returns the slices that were loaded.
 pub async fn load(conn: &mut AsyncPgConnection, progress: &ProgressBar) -> Result<Vec<&'static str>, String> {
@@ -82,21 +82,28 @@ pub fn divisions(text: &str) -> Result<Vec<NewDivision>, String> {
     Ok(rows)
 }
 
-fn dictionaries() -> Vec<DictionaryRow> {
-    let own: &[Dictionary] = &[
-        ("division_level", DivisionLevel::LABELS),
-        ("code_system", CodeSystem::LABELS),
-        ("calendar_kind", CalendarKind::LABELS),
-        ("role", Role::LABELS),
-        ("module", Module::LABELS),
-    ];
-    own.iter()
+const OWN: &[Dictionary] = &[
+    ("division_level", DivisionLevel::LABELS),
+    ("code_system", CodeSystem::LABELS),
+    ("calendar_kind", CalendarKind::LABELS),
+    ("role", Role::LABELS),
+    ("module", Module::LABELS),
+];
+
+/// Every enumeration of the program with its labels.
+pub fn enumerations() -> impl Iterator<Item = &'static Dictionary> {
+    OWN.iter()
         .chain(accounts::DICTIONARIES)
+        .chain(exports::DICTIONARIES)
         .chain(files::DICTIONARIES)
         .chain(organizations::DICTIONARIES)
         .chain(plans::DICTIONARIES)
         .chain(system::DICTIONARIES)
         .chain(work_items::DICTIONARIES)
+}
+
+fn dictionaries() -> Vec<DictionaryRow> {
+    enumerations()
         .flat_map(|(dictionary, labels)| {
             labels.iter().enumerate().map(|(position, (code, zh, en))| DictionaryRow {
                 dictionary: (*dictionary).to_owned(),

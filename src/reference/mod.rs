@@ -7,7 +7,17 @@ mod store;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub use load::enumerations;
 pub use store::{NewDivision, set_loaded_version};
+
+/// What the values of an enumeration of the document are called: by the name of its schema, or else by its values.
+pub fn labels_of(schema: &str, codes: &[String]) -> Option<&'static [(&'static str, &'static str, &'static str)]> {
+    let named = |name: &str| name.replace('_', "") == schema.to_lowercase();
+    let same = |labels: &[(&str, &str, &str)]| labels.iter().map(|(code, ..)| *code).eq(codes.iter().map(String::as_str));
+    let mut found: Vec<_> = enumerations().filter(|(_, labels)| same(labels)).collect();
+    found.sort_by_key(|(name, _)| !named(name));
+    found.first().map(|(_, labels)| *labels)
+}
 
 /// Mounts the slice.
 pub fn routes(services: &mut ServiceConfig) {

@@ -41,6 +41,8 @@ pub fn serve(
 ) -> Result<(), String> {
     let (stop, stopping) = watch::channel(false);
     let tasks = [
+        // Two, so that a long job, such as an export, holds up neither the timetable nor the others.
+        background.spawn(jobs::work(app.clone(), stopping.clone())),
         background.spawn(jobs::work(app.clone(), stopping.clone())),
         background.spawn(revocation::listen(app.clone(), stopping.clone())),
         background.spawn(sealer::run(app.clone(), stopping.clone())),

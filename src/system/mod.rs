@@ -11,6 +11,7 @@ mod store;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub use api::work::ProgressView;
 pub use purge::purge;
 pub use reseal::{reseal, start_reseal};
 pub use rules::{ActorKind, AuditOutcome, DICTIONARIES, JobState, OperationStatus};

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 
+use super::rules::Cancelled;
 pub use super::rules::OperationStatus;
 use super::store;
 use crate::ids::{AccountId, OperationId, OrganizationId};
@@ -56,6 +57,15 @@ pub async fn finish(
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
     store::finish_operation(conn, id, status, error, now).await
+}
+
+/// A person stops it: at once where it waits, at its next safe point where it is under way. False: it is over, or was told to stop
+/// already.
+pub async fn cancel(conn: &mut AsyncPgConnection, id: OperationId, now: DateTime<Utc>) -> QueryResult<bool> {
+    let row = store::lock_operation(conn, store::Sees::All, id).await?;
+    let Some(cancelled) = row.status.cancel(row.cancel_requested) else { return Ok(false) };
+    store::cancel_operation(conn, id, (cancelled == Cancelled::AtOnce).then_some(now)).await?;
+    Ok(true)
 }
 
 /// Rows tell whether a stop was asked for; no row: it is over.

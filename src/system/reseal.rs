@@ -62,6 +62,14 @@ const SEALED: &[SealedColumn] = &[
         purpose: Purpose::Personal,
     },
     SealedColumn {
+        table: "exports",
+        key: "id",
+        key_type: "uuid",
+        column: "content_key",
+        place: files::CONTENT_KEY,
+        purpose: Purpose::Personal,
+    },
+    SealedColumn {
         table: "accounts",
         key: "id",
         key_type: "uuid",

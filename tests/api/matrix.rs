@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use actix_web::http::StatusCode;
 use half_sky::access::{Need, Role};
 use half_sky::http::document::{Operation, Takes, document};
+use half_sky::jobs::run_due;
 use serde_json::{Value, json};
 
 use crate::support::{CITY, COUNTY, Client, NEIGHBOUR, TestApp, assert_snapshot};
@@ -172,6 +173,15 @@ async fn secrets_for(operation: &Operation, app: &TestApp, actor: &Actor) -> Sec
             let upload = app.with_token(actor.client.token()).post("/api/v1/files");
             let uploaded = upload.form(&[("purpose", "other")], "list.csv", "姓名,电话\n".as_bytes()).await;
             secrets.target = uploaded.json["id"].as_str().map(|id| format!("/api/v1/files/{id}"));
+        }
+        "get_export" | "cancel_export" | "download_export" => {
+            let body = json!({ "source": "sites", "format": "csv" });
+            let asked = app.with_token(actor.client.token()).post("/api/v1/exports").json(&body).await.expect(201);
+            let path = format!("/api/v1/exports/{}", asked.text("/id"));
+            if operation.id == "download_export" {
+                run_due(&app.app).await.unwrap();
+            }
+            secrets.target = Some(operation.path.replace("/api/v1/exports/{id}", &path));
         }
         _ => {}
     }

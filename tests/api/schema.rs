@@ -161,6 +161,8 @@ async fn each_check_of_a_column_equals_its_enumeration() {
         ("task_organizations", "part", p::TaskPart::LABELS),
         ("files", "purpose", half_sky::files::FilePurpose::LABELS),
         ("files", "attached_type", half_sky::files::AttachableType::LABELS),
+        ("exports", "format", half_sky::sheets::SheetFormat::LABELS),
+        ("exports", "cell_values", half_sky::exports::CellValues::LABELS),
         ("audit_entries", "actor_kind", y::ActorKind::LABELS),
         ("audit_entries", "outcome", y::AuditOutcome::LABELS),
         ("jobs", "state", y::JobState::LABELS),

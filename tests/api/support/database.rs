@@ -151,12 +151,18 @@ impl Database {
 
 fn copy_of(folder: &Path) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
-    for part in std::fs::read_dir(folder).unwrap().flatten() {
-        let to = copy.path().join(part.file_name());
-        std::fs::create_dir(&to).unwrap();
-        for file in std::fs::read_dir(part.path()).unwrap().flatten() {
-            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    copy_into(folder, copy.path());
+    copy
+}
+
+fn copy_into(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            copy_into(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
         }
     }
-    copy
 }
