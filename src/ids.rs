@@ -61,6 +61,8 @@ ids! {
     AccountId
     /// An entry of the audit trail.
     AuditEntryId
+    /// A park, school, enterprise or another unit that should have a women's organization.
+    CoverageUnitId
     /// An uploaded file.
     FileId
     /// A grant of a role at a place.

@@ -21,10 +21,12 @@ use crate::work_items::{self, POST_EXPIRING};
 
 pub use api::OrganizationReference;
 pub use rules::{
-    AccountStrategy, AccreditationLevel, ChildStrategy, EmploymentMode, IrreversibleFact, OrganizationEventKind,
+    AccountStrategy, AccreditationLevel, ChildStrategy, CoverageGap, CoverageGapKind, CoverageUnitKind, CoverageUnitStatus,
+    EmploymentMode, IrreversibleFact, OrganizationEventKind,
     OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition, PostStatus, PostStrategy, Secondment, Sex,
-    SiteChecklistItem, SiteKind, SiteStatus, SiteStrategy,
+    SiteChecklistItem, SiteKind, SiteStatus, SiteStrategy, UnitFacts, UnitFault, may_cover, unit_faults,
 };
+pub use store::coverage::bulk::{UnitRow, Upserted, upsert_units};
 
 /// Labels of this slice's enumerations.
 pub const DICTIONARIES: &[Dictionary] = &[
@@ -46,6 +48,10 @@ pub const DICTIONARIES: &[Dictionary] = &[
     ("site_status", SiteStatus::LABELS),
     ("site_checklist", SiteChecklistItem::LABELS),
     ("sex", Sex::LABELS),
+    ("coverage_unit_kind", CoverageUnitKind::LABELS),
+    ("coverage_unit_status", CoverageUnitStatus::LABELS),
+    ("coverage_gap_kind", CoverageGapKind::LABELS),
+    ("coverage_gap", CoverageGap::LABELS),
 ];
 
 /// Mounts the slice.
@@ -54,6 +60,8 @@ pub fn routes(services: &mut ServiceConfig) {
     services
         .service(api::organizations::list_organizations)
         .service(api::organizations::count_organizations)
+        .service(api::coverage::figures::get_organization_coverage)
+        .service(api::coverage::gaps::list_coverage_gaps)
         .service(api::organizations::write::create_organization)
         .service(api::organizations::get_organization)
         .service(api::organizations::write::update_organization)
@@ -89,7 +97,14 @@ pub fn routes(services: &mut ServiceConfig) {
         .service(api::sites::get_site)
         .service(api::sites::update_site)
         .service(api::sites::accredit_site)
-        .service(api::sites::close_site);
+        .service(api::sites::close_site)
+        .service(api::coverage::list_coverage_units)
+        .service(api::coverage::count_coverage_units)
+        .service(api::coverage::write::create_coverage_unit)
+        .service(api::coverage::get_coverage_unit)
+        .service(api::coverage::write::update_coverage_unit)
+        .service(api::coverage::write::close_coverage_unit)
+        .service(api::coverage::write::reopen_coverage_unit);
 }
 
 /// Opens a work item for every post whose last day is near, and closes those of posts that are over. The timetable calls it daily.

@@ -10,6 +10,7 @@ use super::store;
 use crate::ids::OrganizationId;
 use crate::vault::Vault;
 
+pub use super::store::coverage::Unit;
 pub use super::store::organizations::Organization;
 pub use super::store::people::Person;
 pub use super::store::posts::Post;
@@ -67,6 +68,11 @@ pub async fn posts(conn: &mut AsyncPgConnection, rows: &[Post]) -> QueryResult<u
 /// Writes sites.
 pub async fn sites(conn: &mut AsyncPgConnection, rows: &[Site]) -> QueryResult<usize> {
     store::sites::insert_many(conn, rows).await
+}
+
+/// Writes units of the coverage.
+pub async fn coverage_units(conn: &mut AsyncPgConnection, rows: &[Unit]) -> QueryResult<usize> {
+    store::coverage::insert_many(conn, rows).await
 }
 
 /// A person with her numbers sealed; none where a number is not valid.

@@ -1,5 +1,6 @@
 //! Handlers, by noun.
 
+pub mod coverage;
 pub mod directory;
 pub mod history;
 pub mod organizations;

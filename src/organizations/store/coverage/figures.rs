@@ -1,0 +1,411 @@
+//! The coverage in figures and in gaps. The divisions are the yardstick of townships and villages, the list of units that of the
+//! rest; which county either belongs to is told by the tree and not by the digits of a code, because functional zones lie in the
+//! divisions of others.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::super::organizations::Reference;
+use crate::db::page::COUNTED;
+use crate::db::schema::organizations;
+use crate::db::scope::below;
+use crate::http::PageRequest;
+use crate::http::page::Listed;
+use crate::ids::{CoverageUnitId, OrganizationId};
+use crate::organizations::rules::{CoverageGap, CoverageUnitKind, OrganizationKind, OrganizationStatus};
+use crate::reference::DivisionLevel;
+
+/// Everything that lies below the roots $1 today.
+macro_rules! inside {
+    () => {
+        "(SELECT descendant_id FROM organization_tree WHERE ancestor_id = ANY ($1) AND to_on IS NULL)"
+    };
+}
+
+/// Of each id of `$ids` the county: the nearest active federation of a county or zone that it is or lies below, and where there
+/// is none, that of the city.
+macro_rules! area {
+    ($ids:expr) => {
+        concat!(
+            "area AS MATERIALIZED (
+                SELECT DISTINCT ON (line.descendant_id) line.descendant_id AS id, line.ancestor_id AS county_id
+                FROM organization_tree AS line JOIN organizations AS above ON above.id = line.ancestor_id
+                WHERE line.descendant_id IN (",
+            $ids,
+            ") AND line.to_on IS NULL AND above.status = 'active'
+                    AND above.kind IN ('county_federation', 'zone_federation', 'city_federation', 'province_federation')
+                ORDER BY line.descendant_id, line.depth)"
+        )
+    };
+}
+
+/// The townships and villages of the roots $1. `yard`: divisions that an active federation below the roots holds, and all below
+/// these that nobody holds, each with the federation that is nearest to it. `heir`: who took over where the last federation of a
+/// division has ended, if that is one of the same level; two villages that have become one are both covered by it. `places`: each
+/// township and village with its federation, if it has one.
+macro_rules! places {
+    () => {
+        concat!(
+            "WITH RECURSIVE yard AS (
+                SELECT divisions.code, divisions.level, organizations.id AS near_id, true AS held
+                FROM organizations JOIN divisions ON divisions.code = organizations.division_code
+                WHERE organizations.status = 'active' AND organizations.id IN ",
+            inside!(),
+            " UNION ALL
+                SELECT divisions.code, divisions.level, yard.near_id, false
+                FROM yard JOIN divisions ON divisions.parent_code = yard.code
+                WHERE NOT EXISTS (SELECT FROM organizations WHERE division_code = divisions.code AND status = 'active')),
+            line (code, level, heir_id) AS (
+                (SELECT DISTINCT ON (yard.code) yard.code, yard.level, ended.successor_id
+                FROM yard JOIN organizations AS ended ON ended.division_code = yard.code
+                WHERE NOT yard.held AND ended.status <> 'active'
+                ORDER BY yard.code, ended.status_changed_on DESC NULLS LAST, ended.id DESC)
+                UNION
+                SELECT line.code, line.level, ended.successor_id
+                FROM line JOIN organizations AS ended ON ended.id = line.heir_id WHERE ended.status <> 'active'),
+            heir AS (
+                SELECT line.code, organizations.id FROM line JOIN organizations ON organizations.id = line.heir_id
+                WHERE organizations.status = 'active' AND organizations.kind = line.level || '_federation'),
+            places AS (
+                SELECT yard.code, yard.level, yard.near_id,
+                    CASE WHEN yard.held THEN yard.near_id ELSE heir.id END AS federation_id
+                FROM yard LEFT JOIN heir ON heir.code = yard.code WHERE yard.level IN ('township', 'village')),
+            judged AS (
+                SELECT places.*, EXISTS (SELECT FROM sites WHERE sites.owner_organization_id = places.federation_id
+                    AND sites.kind = 'womens_home' AND sites.status = 'active') AS has_home
+                FROM places)"
+        )
+    };
+}
+
+const DIVISIONS: &str = concat!(
+    places!(),
+    ", ",
+    area!("SELECT near_id FROM places"),
+    " SELECT county_id, level, count(*) AS total, count(federation_id) AS with_organization,
+        count(*) FILTER (WHERE has_home) AS with_site
+    FROM judged JOIN area ON area.id = judged.near_id GROUP BY county_id, level"
+);
+
+/// How many divisions of a level a county has, and how many of them have a federation or a Women's Home.
+#[derive(QueryableByName)]
+#[allow(missing_docs)]
+pub struct DivisionFigures {
+    #[diesel(sql_type = SqlUuid)]
+    pub county_id: OrganizationId,
+    #[diesel(sql_type = Text)]
+    pub level: DivisionLevel,
+    #[diesel(sql_type = BigInt)]
+    pub total: i64,
+    #[diesel(sql_type = BigInt)]
+    pub with_organization: i64,
+    #[diesel(sql_type = BigInt)]
+    pub with_site: i64,
+}
+
+/// The townships and villages below some roots, by county.
+pub async fn divisions(mut conn: &AsyncPgConnection, roots: &[OrganizationId]) -> QueryResult<Vec<DivisionFigures>> {
+    diesel::sql_query(DIVISIONS).bind::<Array<SqlUuid>, _>(roots).load(&mut conn).await
+}
+
+/// Active units below the roots $1, each with the active organization and the open site that cover it.
+macro_rules! units {
+    () => {
+        concat!(
+            "FROM coverage_units AS unit
+            LEFT JOIN organizations AS organization
+                ON organization.id = unit.covered_by_organization_id AND organization.status = 'active'
+            LEFT JOIN sites AS site ON site.id = unit.covered_by_site_id AND site.status = 'active'
+            WHERE unit.status = 'active' AND unit.organization_id IN ",
+            inside!()
+        )
+    };
+}
+
+const UNITS: &str = concat!(
+    "WITH counted AS (
+        SELECT unit.organization_id, unit.kind, count(*) AS total, count(organization.id) AS with_organization,
+            count(site.id) AS with_site, count(*) FILTER (WHERE organization.id IS NULL AND site.id IS NULL) AS without,
+            sum(unit.women_count) AS women,
+            sum(unit.women_count) FILTER (WHERE organization.id IS NULL AND site.id IS NULL) AS women_uncovered ",
+    units!(),
+    " GROUP BY unit.organization_id, unit.kind), ",
+    area!("SELECT organization_id FROM counted"),
+    " SELECT county_id, kind, sum(total)::bigint AS total, sum(with_organization)::bigint AS with_organization,
+        sum(with_site)::bigint AS with_site, sum(without)::bigint AS without,
+        coalesce(sum(women), 0)::bigint - coalesce(sum(women_uncovered), 0)::bigint AS women_covered,
+        coalesce(sum(women_uncovered), 0)::bigint AS women_uncovered
+    FROM counted JOIN area ON area.id = counted.organization_id GROUP BY county_id, kind"
+);
+
+/// How many units of a kind a county has, how many of them have an organization or a site, and how many women there are in them.
+#[derive(QueryableByName)]
+#[allow(missing_docs)]
+pub struct UnitFigures {
+    #[diesel(sql_type = SqlUuid)]
+    pub county_id: OrganizationId,
+    #[diesel(sql_type = Text)]
+    pub kind: CoverageUnitKind,
+    #[diesel(sql_type = BigInt)]
+    pub total: i64,
+    #[diesel(sql_type = BigInt)]
+    pub with_organization: i64,
+    #[diesel(sql_type = BigInt)]
+    pub with_site: i64,
+    #[diesel(sql_type = BigInt)]
+    pub without: i64,
+    #[diesel(sql_type = BigInt)]
+    pub women_covered: i64,
+    #[diesel(sql_type = BigInt)]
+    pub women_uncovered: i64,
+}
+
+/// The units below some roots, by county and kind.
+pub async fn units(mut conn: &AsyncPgConnection, roots: &[OrganizationId]) -> QueryResult<Vec<UnitFigures>> {
+    diesel::sql_query(UNITS).bind::<Array<SqlUuid>, _>(roots).load(&mut conn).await
+}
+
+/// The active federations of counties and zones below some roots: a county in which there is nothing yet is a county.
+pub async fn counties(mut conn: &AsyncPgConnection, roots: &[OrganizationId]) -> QueryResult<Vec<Reference>> {
+    organizations::table
+        .filter(organizations::id.eq_any(below(roots)))
+        .filter(organizations::kind.eq_any([OrganizationKind::CountyFederation, OrganizationKind::ZoneFederation]))
+        .filter(organizations::status.eq(OrganizationStatus::Active))
+        .select(Reference::as_select())
+        .order(organizations::id)
+        .load(&mut conn)
+        .await
+}
+
+/// What an organization's own units are, without those of its children.
+#[derive(Default, QueryableByName)]
+#[allow(missing_docs)]
+pub struct OwnUnits {
+    #[diesel(sql_type = BigInt)]
+    pub units: i64,
+    #[diesel(sql_type = BigInt)]
+    pub covered: i64,
+    #[diesel(sql_type = BigInt)]
+    pub women: i64,
+    #[diesel(sql_type = BigInt)]
+    pub women_covered: i64,
+}
+
+const OWN: &str = "SELECT count(*) AS units, coalesce(sum(unit.women_count), 0) AS women,
+        count(*) FILTER (WHERE organization.id IS NOT NULL OR site.id IS NOT NULL) AS covered,
+        coalesce(sum(unit.women_count) FILTER (WHERE organization.id IS NOT NULL OR site.id IS NOT NULL), 0) AS women_covered
+    FROM coverage_units AS unit
+    LEFT JOIN organizations AS organization ON organization.id = unit.covered_by_organization_id AND organization.status = 'active'
+    LEFT JOIN sites AS site ON site.id = unit.covered_by_site_id AND site.status = 'active'
+    WHERE unit.status = 'active' AND unit.organization_id = $1";
+
+/// The active units in the area of an organization.
+pub async fn own_units(mut conn: &AsyncPgConnection, id: OrganizationId) -> QueryResult<OwnUnits> {
+    diesel::sql_query(OWN).bind::<SqlUuid, _>(id).get_result(&mut conn).await
+}
+
+/// Townships and villages without a federation or without a Women's Home. $2: which levels, $3: whether those without a
+/// federation, $4: whether those that lack only the home.
+macro_rules! division_gaps {
+    () => {
+        "FROM judged JOIN divisions ON divisions.code = judged.code
+        WHERE judged.level = ANY ($2) AND CASE WHEN judged.federation_id IS NULL THEN $3 ELSE $4 AND NOT judged.has_home END"
+    };
+}
+
+const DIVISION_GAPS: &str = concat!(
+    places!(),
+    " SELECT judged.code, divisions.name, divisions.full_name, judged.level, judged.near_id, judged.federation_id ",
+    division_gaps!(),
+    " AND judged.code > $5 ORDER BY judged.code LIMIT $6"
+);
+const DIVISION_GAPS_COUNTED: &str = concat!(places!(), " SELECT count(*) AS count ", division_gaps!());
+
+/// A township or village that lacks a federation or a Women's Home.
+#[derive(QueryableByName)]
+#[allow(missing_docs)]
+pub struct DivisionGap {
+    #[diesel(sql_type = Text)]
+    pub code: String,
+    #[diesel(sql_type = Text)]
+    pub name: String,
+    #[diesel(sql_type = Text)]
+    pub full_name: String,
+    #[diesel(sql_type = Text)]
+    pub level: DivisionLevel,
+    /// The federation that holds it, or the next division above it that is held.
+    #[diesel(sql_type = SqlUuid)]
+    pub near_id: OrganizationId,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub federation_id: Option<OrganizationId>,
+}
+
+/// Active units without an organization. $2: which kinds, $3: whether those that have neither, $4: whether those that have a site.
+macro_rules! unit_gaps {
+    () => {
+        concat!(
+            units!(),
+            " AND organization.id IS NULL AND unit.kind = ANY ($2) AND CASE WHEN site.id IS NULL THEN $3 ELSE $4 END"
+        )
+    };
+}
+
+const UNIT_GAPS: &str = concat!(
+    "SELECT gap.*, divisions.name AS division_name, divisions.full_name FROM (
+        SELECT unit.id, unit.kind, unit.name, unit.division_code, unit.women_count, unit.organization_id,
+            site.id IS NOT NULL AS has_site ",
+    unit_gaps!(),
+    " AND unit.id > $5 ORDER BY unit.id LIMIT $6) AS gap
+    JOIN divisions ON divisions.code = gap.division_code ORDER BY gap.id"
+);
+const UNIT_GAPS_COUNTED: &str =
+    concat!("SELECT count(*) AS count FROM (SELECT ", unit_gaps!(), " LIMIT $5) AS gap");
+
+/// A unit without an organization.
+#[derive(QueryableByName)]
+#[allow(missing_docs)]
+pub struct UnitGap {
+    #[diesel(sql_type = SqlUuid)]
+    pub id: CoverageUnitId,
+    #[diesel(sql_type = Text)]
+    pub kind: CoverageUnitKind,
+    #[diesel(sql_type = Text)]
+    pub name: String,
+    #[diesel(sql_type = Text)]
+    pub division_code: String,
+    #[diesel(sql_type = Text)]
+    pub division_name: String,
+    #[diesel(sql_type = Text)]
+    pub full_name: String,
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub women_count: Option<i32>,
+    #[diesel(sql_type = SqlUuid)]
+    pub organization_id: OrganizationId,
+    #[diesel(sql_type = Bool)]
+    pub has_site: bool,
+}
+
+/// Something that is not covered.
+#[allow(missing_docs)]
+pub enum Gap {
+    Division(DivisionGap),
+    Unit(UnitGap),
+}
+
+impl Gap {
+    /// Where it stands in the list: divisions by code, then units by id.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Division(gap) => gap.code.clone(),
+            Self::Unit(gap) => gap.id.to_string(),
+        }
+    }
+
+    /// The organization that tells its county.
+    pub fn near(&self) -> OrganizationId {
+        match self {
+            Self::Division(gap) => gap.near_id,
+            Self::Unit(gap) => gap.organization_id,
+        }
+    }
+
+    /// The organization that is to close it.
+    pub fn responsible(&self) -> OrganizationId {
+        match self {
+            Self::Division(gap) => gap.federation_id.unwrap_or(gap.near_id),
+            Self::Unit(gap) => gap.organization_id,
+        }
+    }
+}
+
+/// Which gaps are asked for.
+#[allow(missing_docs)]
+pub struct Wanted {
+    pub levels: Vec<DivisionLevel>,
+    pub unit_kinds: Vec<CoverageUnitKind>,
+    /// What is missing, of all that may be.
+    pub missing: Vec<CoverageGap>,
+}
+
+impl Wanted {
+    fn lacks(&self, gap: CoverageGap) -> bool {
+        self.missing.contains(&gap)
+    }
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// One page of the gaps below some roots: divisions in the order of their codes, then units in that of their ids.
+pub async fn gaps(
+    mut conn: &AsyncPgConnection,
+    roots: &[OrganizationId],
+    wanted: &Wanted,
+    page: &PageRequest,
+) -> QueryResult<Listed<Gap>> {
+    let after = page.after_code();
+    let after_unit = after.parse::<uuid::Uuid>().ok();
+    let (both, site) = (wanted.lacks(CoverageGap::Both), wanted.lacks(CoverageGap::Site));
+    let organization = wanted.lacks(CoverageGap::Organization);
+    let mut rows = Vec::new();
+    if after_unit.is_none() && !wanted.levels.is_empty() {
+        let read = diesel::sql_query(DIVISION_GAPS).bind::<Array<SqlUuid>, _>(roots).bind::<Array<Text>, _>(&wanted.levels);
+        let read = read.bind::<Bool, _>(both).bind::<Bool, _>(site).bind::<Text, _>(after).bind::<BigInt, _>(page.rows());
+        let found: Vec<DivisionGap> = read.load(&mut conn).await?;
+        rows.extend(found.into_iter().map(Gap::Division));
+    }
+    let left = page.rows() - rows.len() as i64;
+    if left > 0 && !wanted.unit_kinds.is_empty() {
+        let read = diesel::sql_query(UNIT_GAPS).bind::<Array<SqlUuid>, _>(roots).bind::<Array<Text>, _>(&wanted.unit_kinds);
+        let read = read.bind::<Bool, _>(both).bind::<Bool, _>(organization);
+        let read = read.bind::<SqlUuid, _>(after_unit.unwrap_or_default()).bind::<BigInt, _>(left);
+        let found: Vec<UnitGap> = read.load(&mut conn).await?;
+        rows.extend(found.into_iter().map(Gap::Unit));
+    }
+    let total = if page.with_total { Some(count_gaps(conn, roots, wanted).await?) } else { None };
+    Ok(Listed { rows, total })
+}
+
+async fn count_gaps(mut conn: &AsyncPgConnection, roots: &[OrganizationId], wanted: &Wanted) -> QueryResult<i64> {
+    let (both, site) = (wanted.lacks(CoverageGap::Both), wanted.lacks(CoverageGap::Site));
+    let organization = wanted.lacks(CoverageGap::Organization);
+    let divisions = diesel::sql_query(DIVISION_GAPS_COUNTED)
+        .bind::<Array<SqlUuid>, _>(roots)
+        .bind::<Array<Text>, _>(&wanted.levels)
+        .bind::<Bool, _>(both)
+        .bind::<Bool, _>(site);
+    let divisions: Number = divisions.get_result(&mut conn).await?;
+    let units = diesel::sql_query(UNIT_GAPS_COUNTED)
+        .bind::<Array<SqlUuid>, _>(roots)
+        .bind::<Array<Text>, _>(&wanted.unit_kinds)
+        .bind::<Bool, _>(both)
+        .bind::<Bool, _>(organization)
+        .bind::<BigInt, _>(COUNTED);
+    let units: Number = units.get_result(&mut conn).await?;
+    Ok(divisions.count + units.count)
+}
+
+const COUNTIES_OF: &str = concat!("WITH ", area!("SELECT unnest($1)"), " SELECT id, county_id FROM area");
+
+#[derive(QueryableByName)]
+struct CountyOf {
+    #[diesel(sql_type = SqlUuid)]
+    id: OrganizationId,
+    #[diesel(sql_type = SqlUuid)]
+    county_id: OrganizationId,
+}
+
+/// The county or zone of some organizations; of those in none the city's.
+pub async fn counties_of(
+    mut conn: &AsyncPgConnection,
+    ids: &[OrganizationId],
+) -> QueryResult<HashMap<OrganizationId, OrganizationId>> {
+    let rows: Vec<CountyOf> = diesel::sql_query(COUNTIES_OF).bind::<Array<SqlUuid>, _>(ids).load(&mut conn).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.county_id)).collect())
+}
