@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod commands;
 mod contract;
+mod coverage;
 mod files;
 mod floor;
 mod history;

@@ -106,6 +106,8 @@ pub async fn upsert_units(conn: &mut AsyncPgConnection, rows: &[UnitRow], now: D
             UnitFate::Repeated(before) => Upserted::Repeated(before),
         });
     }
+    // Two lists at once wait for each other instead of standing in each other's way.
+    fresh.sort_by(|one, other| (&one.division_code, one.kind, &one.name).cmp(&(&other.division_code, other.kind, &other.name)));
     // Whoever enters one of them by hand meanwhile comes first.
     let mut inserted = HashSet::new();
     for part in fresh.chunks(PART) {
