@@ -44,8 +44,7 @@ enum By {
 }
 
 /// Number of the fixed id, kind, name, the federation in whose area it lies, division, credit code, employees, women, cover.
-type Entry =
-    (&'static str, Kind, &'static str, Place, &'static str, Option<&'static str>, Option<i32>, Option<i32>, By);
+type Entry = (&'static str, Kind, &'static str, Place, &'static str, Option<&'static str>, Option<i32>, Option<i32>, By);
 
 /// The federation of a division, or of a zone without a code.
 #[derive(Clone, Copy)]

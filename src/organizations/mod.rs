@@ -22,9 +22,9 @@ use crate::work_items::{self, POST_EXPIRING};
 pub use api::OrganizationReference;
 pub use rules::{
     AccountStrategy, AccreditationLevel, ChildStrategy, CoverageGap, CoverageGapKind, CoverageUnitKind, CoverageUnitStatus,
-    EmploymentMode, IrreversibleFact, OrganizationEventKind,
-    OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition, PostStatus, PostStrategy, Secondment, Sex,
-    SiteChecklistItem, SiteKind, SiteStatus, SiteStrategy, UnitFacts, UnitFault, may_cover, unit_faults,
+    EmploymentMode, IrreversibleFact, OrganizationEventKind, OrganizationKind, OrganizationLevel, OrganizationStatus,
+    PostPosition, PostStatus, PostStrategy, Secondment, Sex, SiteChecklistItem, SiteKind, SiteStatus, SiteStrategy, UnitFacts,
+    UnitFault, may_cover, unit_faults,
 };
 pub use store::coverage::bulk::{UnitRow, Upserted, upsert_units};
 

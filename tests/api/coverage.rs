@@ -89,9 +89,13 @@ async fn a_unit_is_made_changed_closed_and_reopened_and_the_trail_tells_each_ste
     assert_eq!(made.json["division"]["full_name"], "岳阳市岳阳楼区岳阳楼街道");
     let edit = with(&body, json!({ "covered_by_organization_id": CHAMBER, "employees_count": 120 }));
     let edited = officer.put(&unit).if_match(&made.etag()).json(&edit).await.expect(200);
-    assert_eq!((&edited.json["covered"], &edited.json["covered_by"]["organization"]["name"]), (&json!(true), &json!("岳阳楼区商会妇联")));
+    assert_eq!(
+        (&edited.json["covered"], &edited.json["covered_by"]["organization"]["name"]),
+        (&json!(true), &json!("岳阳楼区商会妇联"))
+    );
     officer.put(&unit).if_match(&made.etag()).json(&edit).await.expect_problem(412, "version_conflict");
-    let closed = officer.post(format!("{unit}/close")).if_match(&edited.etag()).json(&json!({ "reason": "企业搬迁" })).await.expect(200);
+    let closed =
+        officer.post(format!("{unit}/close")).if_match(&edited.etag()).json(&json!({ "reason": "企业搬迁" })).await.expect(200);
     assert_eq!((closed.text("/status"), closed.text("/closed_on")), ("closed".to_owned(), "2019-04-10".to_owned()));
     assert_eq!(closed.json["allowed_actions"], json!(["reopen"]));
     let refused = officer.put(&unit).if_match(&closed.etag()).json(&edit).await.expect_problem(409, "invalid_transition");
@@ -100,7 +104,8 @@ async fn a_unit_is_made_changed_closed_and_reopened_and_the_trail_tells_each_ste
     assert_eq!((&opened.json["closed_on"], &opened.json["close_reason"]), (&json!(null), &json!(null)));
     officer.post(format!("{unit}/reopen")).if_match(&opened.etag()).await.expect_problem(409, "invalid_transition");
     let id = made.text("/id");
-    let trail = app.sign_in("city-auditor").await.get("/api/v1/audit-entries?object_type=coverage_unit&sort=at").await.expect(200);
+    let trail =
+        app.sign_in("city-auditor").await.get("/api/v1/audit-entries?object_type=coverage_unit&sort=at").await.expect(200);
     let told: Vec<&Value> = trail.items().iter().filter(|entry| entry["object_id"] == id).collect();
     let actions: Vec<&str> = told.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["coverage_unit.created", "coverage_unit.changed", "coverage_unit.closed", "coverage_unit.reopened"]);
@@ -122,10 +127,7 @@ async fn every_rule_that_a_unit_breaks_is_told_at_its_field() {
         ),
         (json!({ "division_code": "430602999" }), vec![("/division_code", "unknown_reference")]),
         (json!({ "organization_id": CHAMBER }), vec![("/organization_id", "kind")]),
-        (
-            json!({ "organization_id": "0168028c-2f00-7000-8000-999999999999" }),
-            vec![("/organization_id", "unknown_reference")],
-        ),
+        (json!({ "organization_id": "0168028c-2f00-7000-8000-999999999999" }), vec![("/organization_id", "unknown_reference")]),
         (json!({ "covered_by_organization_id": PARK }), vec![("/covered_by_organization_id", "other_county")]),
         (json!({ "covered_by_organization_id": COUNTY }), vec![("/covered_by_organization_id", "kind")]),
         (
@@ -133,10 +135,7 @@ async fn every_rule_that_a_unit_breaks_is_told_at_its_field() {
             vec![("/covered_by_organization_id", "unknown_reference")],
         ),
         (json!({ "covered_by_site_id": site }), vec![("/covered_by_site_id", "unknown_reference")]),
-        (
-            json!({ "covered_by_site_id": "0168028c-2f00-7000-8003-000000000003" }),
-            vec![("/covered_by_site_id", "other_county")],
-        ),
+        (json!({ "covered_by_site_id": "0168028c-2f00-7000-8003-000000000003" }), vec![("/covered_by_site_id", "other_county")]),
     ] {
         let refused = admin.post(UNITS).json(&with(&good, fields.clone())).await.expect_problem(422, "validation_failed");
         assert_eq!(refused.faults(), self::faults(&expected), "{fields}");
@@ -168,7 +167,8 @@ async fn who_may_not_write_here_is_told_so_and_what_is_elsewhere_does_not_exist(
     let (account, mixed) = app.db_account("mixed", Some(Role::Officer), COUNTY).await;
     app.db_grant(account, Role::Viewer, CITY).await;
     let school = mixed.get(SCHOOL).await.expect(200);
-    let away = with(&sent_back(&school), json!({ "organization_id": NEIGHBOUR, "division_code": "430603", "covered_by_site_id": null }));
+    let away =
+        with(&sent_back(&school), json!({ "organization_id": NEIGHBOUR, "division_code": "430603", "covered_by_site_id": null }));
     mixed.put(SCHOOL).if_match(&school.etag()).json(&away).await.expect_problem(403, "permission_denied");
     let (_, nobody) = app.db_account("nobody", None, COUNTY).await;
     for list in [UNITS, FIGURES, GAPS] {
@@ -191,7 +191,11 @@ async fn two_active_units_share_no_credit_code_no_number_and_no_name_in_a_divisi
         assert_eq!(refused.faults(), faults(&[(field, "taken")]));
     }
     admin.post(UNITS).json(&unit(COUNTY, "430602001", "market", "洞庭制衣厂")).await.expect(201);
-    admin.post(UNITS).json(&with(&unit(NEIGHBOUR, "430603", "school", "别处的七号"), json!({ "external_id": "7" }))).await.expect(201);
+    admin
+        .post(UNITS)
+        .json(&with(&unit(NEIGHBOUR, "430603", "school", "别处的七号"), json!({ "external_id": "7" })))
+        .await
+        .expect(201);
     // What is closed leaves its name and codes to others, and does not come back beside them.
     let unit = first.header("location").to_owned();
     let closed = admin.post(format!("{unit}/close")).if_match(&first.etag()).json(&json!({ "reason": "重组" })).await.expect(200);
@@ -236,10 +240,7 @@ async fn filters_find_exactly_what_they_say() {
         ("q=%E6%A0%A1", Box::new(move |item| text(item, "name").contains("校"))),
         ("external_id=X-0001", Box::new(|item| item["external_id"] == "X-0001")),
         ("uscc=91430699DEM0000147", Box::new(|item| item["uscc"] == "91430699DEM0000147")),
-        (
-            "organization_id=0168028c-2f00-7000-8000-430603000000",
-            Box::new(|item| item["organization_id"] == NEIGHBOUR),
-        ),
+        ("organization_id=0168028c-2f00-7000-8000-430603000000", Box::new(|item| item["organization_id"] == NEIGHBOUR)),
         (
             "covered_by_organization_id=0168028c-2f00-7000-8006-000000000031",
             Box::new(|item| item["covered_by_organization_id"] == PARK),
@@ -265,7 +266,8 @@ async fn a_unit_is_covered_only_while_its_organization_is_active_or_its_site_is_
     let site = json!({ "owner_organization_id": TOWNSHIP, "kind": "womens_micro_home", "name": "制衣厂妇女微家" });
     let site = admin.post("/api/v1/sites").json(&site).await.expect(201);
     let body = unit(COUNTY, "430602001", "enterprise", "洞庭制衣厂");
-    let body = with(&body, json!({ "covered_by_organization_id": CHAMBER, "covered_by_site_id": site.json["id"], "women_count": 40 }));
+    let body =
+        with(&body, json!({ "covered_by_organization_id": CHAMBER, "covered_by_site_id": site.json["id"], "women_count": 40 }));
     let made = admin.post(UNITS).json(&body).await.expect(201);
     let unit = made.header("location").to_owned();
     let seen = async || admin.get(&unit).await.expect(200);
@@ -402,7 +404,10 @@ async fn who_holds_less_than_a_county_sees_her_part_of_it() {
     assert_eq!(gaps.iter().filter(|gap| gap["kind"] == "unit").count(), 1);
     assert!(gaps.iter().all(|gap| gap["county"]["id"] == COUNTY));
     let village = app.sign_in("village-officer").await.get(FIGURES).await.expect(200);
-    assert_eq!((&village.json["total"]["townships"]["total"], &village.json["total"]["villages"]["total"]), (&json!(0), &json!(1)));
+    assert_eq!(
+        (&village.json["total"]["townships"]["total"], &village.json["total"]["villages"]["total"]),
+        (&json!(0), &json!(1))
+    );
 }
 
 #[actix_web::test]
@@ -597,7 +602,10 @@ async fn a_list_of_thousands_is_written_once_and_recognized_the_next_time() {
     assert!(matches!(third[3], Upserted::Created(_)));
     assert_eq!(third[4..], [Upserted::Taken("name"), Upserted::Repeated(3)]);
     let seen = officer.get(&unit).await.expect(200);
-    assert_eq!((seen.text("/name"), seen.text("/address"), seen.json["version"].clone()), ("改了名的厂".into(), "步行街".into(), json!(3)));
+    assert_eq!(
+        (seen.text("/name"), seen.text("/address"), seen.json["version"].clone()),
+        ("改了名的厂".into(), "步行街".into(), json!(3))
+    );
     assert_eq!((&seen.json["external_id"], &seen.json["covered"]), (&json!("L-0"), &json!(true)), "what is absent stays");
 }
 
@@ -618,7 +626,8 @@ async fn one_list_that_is_imported_twice_at_once_is_there_once() {
     assert_eq!(created(&first) + created(&second), 500);
     let wrong = |row: &Upserted| matches!(row, Upserted::Changed(_) | Upserted::Repeated(_));
     assert!(!first.iter().chain(&second).any(wrong));
-    let count = diesel::sql_query("SELECT count(*) AS count FROM coverage_units WHERE external_id LIKE $1").bind::<Text, _>("L-%");
+    let count =
+        diesel::sql_query("SELECT count(*) AS count FROM coverage_units WHERE external_id LIKE $1").bind::<Text, _>("L-%");
     assert_eq!(count.get_result::<Count>(&mut one).await.unwrap().count, 500);
 }
 

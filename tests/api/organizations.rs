@@ -275,7 +275,10 @@ async fn counts_take_the_filters_of_their_list() {
         ("sites?kind=parents_school,womens_home", "sites/counts?by=kind&kind=parents_school,womens_home"),
         ("coverage-units?covered=false", "coverage-units/counts?by=kind&covered=false"),
         ("coverage-units?division_code=430602", "coverage-units/counts?by=covered&division_code=430602"),
-        ("coverage-units?status=active&women_count_gte=100", "coverage-units/counts?by=organization_id&status=active&women_count_gte=100"),
+        (
+            "coverage-units?status=active&women_count_gte=100",
+            "coverage-units/counts?by=organization_id&status=active&women_count_gte=100",
+        ),
         ("accounts?status=disabled", "accounts/counts?by=organization_id&status=disabled"),
         ("plans?year=2019", "plans/counts?by=status&year=2019"),
     ] {

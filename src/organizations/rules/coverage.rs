@@ -140,12 +140,9 @@ impl UnitFault {
             Self::DivisionOutsideArea => {
                 ("division_code", "division", "区划不在所属妇联的范围内", "lies outside the division of the federation")
             }
-            Self::Uscc => (
-                "uscc",
-                "check_character",
-                "统一社会信用代码校验不通过",
-                "the check characters do not fit (GB 32100-2015)",
-            ),
+            Self::Uscc => {
+                ("uscc", "check_character", "统一社会信用代码校验不通过", "the check characters do not fit (GB 32100-2015)")
+            }
             Self::MoreWomenThanEmployees => {
                 ("women_count", "more_than_employees", "女性人数不能多于职工人数", "is more than employees_count")
             }
@@ -202,13 +199,13 @@ pub enum UnitFate {
 
 /// Which units the rows of a list are, among active units that share a key with one of them. A row that would take a key from
 /// another unit is refused, and so is one that stands twice.
-pub fn recognized(units: &[(CoverageUnitId, UnitKeys<'_>)], rows: &[UnitKeys<'_>]) -> Vec<UnitFate> {
+pub fn recognized<'a>(units: &[(CoverageUnitId, UnitKeys<'a>)], rows: &[UnitKeys<'a>]) -> Vec<UnitFate> {
     let by_id: HashMap<_, _> = units.iter().map(|(id, keys)| (*id, keys)).collect();
     let by_uscc: HashMap<_, _> = units.iter().filter_map(|(id, keys)| Some((keys.uscc?, *id))).collect();
     let by_external: HashMap<_, _> = units.iter().filter_map(|(id, keys)| Some((keys.external?, *id))).collect();
     let by_name: HashMap<_, _> = units.iter().map(|(id, keys)| (keys.name, *id)).collect();
     let mut earlier = Earlier::default();
-    let fate = |(number, row): (usize, &UnitKeys<'_>)| {
+    let fate = |(number, row): (usize, UnitKeys<'a>)| {
         let uscc = row.uscc.and_then(|code| by_uscc.get(code).copied());
         let external = row.external.and_then(|key| by_external.get(&key).copied());
         let name = by_name.get(&row.name).copied();
@@ -225,12 +222,12 @@ pub fn recognized(units: &[(CoverageUnitId, UnitKeys<'_>)], rows: &[UnitKeys<'_>
         if uscc.is_none() && kept.is_some() && row.uscc.is_some() {
             return UnitFate::Taken(if external.is_some() { "external_id" } else { "name" });
         }
-        match earlier.row(number, row, known) {
+        match earlier.row(number, &row, known) {
             Some(before) => UnitFate::Repeated(before),
             None => known.map_or(UnitFate::New, UnitFate::Known),
         }
     };
-    rows.iter().enumerate().map(fate).collect()
+    rows.iter().copied().enumerate().map(fate).collect()
 }
 
 /// The keys of the rows before.
@@ -301,10 +298,7 @@ mod tests {
             assert_eq!(unit_faults(&UnitFacts { employees_count: None, ..unit }), []);
         }
         assert_eq!(unit_faults(&UnitFacts { uscc: Some(CODE), ..facts(area, "430602") }), []);
-        assert_eq!(
-            unit_faults(&UnitFacts { uscc: Some("91430621MA4ABC0147"), ..facts(area, "430602") }),
-            [UnitFault::Uscc]
-        );
+        assert_eq!(unit_faults(&UnitFacts { uscc: Some("91430621MA4ABC0147"), ..facts(area, "430602") }), [UnitFault::Uscc]);
     }
 
     #[test]
@@ -330,11 +324,8 @@ mod tests {
             external: external.map(|number| (area, number)),
             name: ("430602", Enterprise, name),
         };
-        let units = [
-            (one, keys(Some("A"), Some("1"), "甲")),
-            (two, keys(None, Some("2"), "乙")),
-            (three, keys(Some("C"), None, "丙")),
-        ];
+        let units =
+            [(one, keys(Some("A"), Some("1"), "甲")), (two, keys(None, Some("2"), "乙")), (three, keys(Some("C"), None, "丙"))];
         for (row, expected) in [
             (keys(Some("A"), None, "新名"), UnitFate::Known(one)),
             (keys(Some("A"), Some("9"), "甲"), UnitFate::Known(one)),
@@ -378,8 +369,13 @@ mod tests {
 
     #[test]
     fn only_a_body_inside_a_unit_covers_it() {
-        let none = ["province_federation", "city_federation", "county_federation", "township_federation",
-            "women_children_working_committee_office"];
+        let none = [
+            "province_federation",
+            "city_federation",
+            "county_federation",
+            "township_federation",
+            "women_children_working_committee_office",
+        ];
         for kind in OrganizationKind::ALL {
             assert_eq!(may_cover(*kind), !none.contains(&kind.as_str()), "{kind}");
         }

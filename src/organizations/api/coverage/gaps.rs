@@ -61,7 +61,7 @@ pub struct CoverageGapUnit {
     #[schema(examples("洞庭湖畔服装厂"), max_length = 100, pattern = "^[^\\x00-\\x1f]+$")]
     pub name: String,
     /// Women who work or live there; null: unknown.
-    #[schema(required = true, minimum = 0, maximum = 10_000_000)]
+    #[schema(required = true, minimum = 0, maximum = 10000000)]
     pub women_count: Option<i32>,
 }
 
@@ -104,8 +104,8 @@ pub async fn list_coverage_gaps(call: Call, filter: Query<CoverageGapFilter>, pa
     let listed = store::gaps(&conn, &roots, &filter.wanted(), &page).await?;
     let near: Vec<OrganizationId> = listed.rows.iter().map(Gap::near).collect();
     let counties = store::counties_of(&conn, &near).await?;
-    let named = listed.rows.iter().map(Gap::responsible).chain(counties.values().copied());
-    let names = organizations::references(&conn, named).await?;
+    let mentioned = listed.rows.iter().map(Gap::responsible).chain(counties.values().copied());
+    let names = organizations::references(&conn, mentioned).await?;
     let named = |id: OrganizationId| names.get(&id).map(OrganizationReference::from);
     let view = |row: Gap| {
         let (organization, county) = (named(row.responsible()), counties.get(&row.near()).and_then(|id| named(*id)));

@@ -52,7 +52,7 @@ filters! {
         #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f]+$")]
         external_id: String,
         /// Only units in which at least so many women work or live.
-        #[param(minimum = 0, maximum = 10_000_000)]
+        #[param(minimum = 0, maximum = 10000000)]
         women_count_gte: i32,
         /// Made at or after this instant.
         created_at_gte: DateTime<Utc>,
@@ -142,10 +142,10 @@ pub struct CoverageUnitView {
     #[schema(required = true, max_length = 200, pattern = "^[^\\x00-\\x1f]+$")]
     pub address: Option<String>,
     /// People who work there; null: unknown.
-    #[schema(required = true, minimum = 0, maximum = 10_000_000)]
+    #[schema(required = true, minimum = 0, maximum = 10000000)]
     pub employees_count: Option<i32>,
     /// Women who work or live there; null: unknown.
-    #[schema(required = true, minimum = 0, maximum = 10_000_000)]
+    #[schema(required = true, minimum = 0, maximum = 10000000)]
     pub women_count: Option<i32>,
     /// Whether there is an active organization or an open site in it now.
     pub covered: bool,
@@ -212,12 +212,7 @@ impl Around {
         CoveredBy {
             organization: organization
                 .map(|(row, status)| CoveringOrganization { organization: OrganizationReference::from(row), status: *status }),
-            site: site.map(|site| CoveringSite {
-                id: site.id,
-                name: site.name.clone(),
-                kind: site.kind,
-                status: site.status,
-            }),
+            site: site.map(|site| CoveringSite { id: site.id, name: site.name.clone(), kind: site.kind, status: site.status }),
         }
     }
 

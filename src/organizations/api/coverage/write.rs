@@ -7,9 +7,7 @@ use utoipa::ToSchema;
 
 use super::{Around, CoverageUnitPath, CoverageUnitView};
 use crate::audit::Change;
-use crate::http::{
-    ApiError, ApiResult, Command, CommandHeaders, FieldError, KeyHeader, Path, Reply, Tx, VersionHeader,
-};
+use crate::http::{ApiError, ApiResult, Command, CommandHeaders, FieldError, KeyHeader, Path, Reply, Tx, VersionHeader};
 use crate::ids::{CoverageUnitId, OrganizationId, SiteId};
 use crate::organizations::api::{Faults, taken};
 use crate::organizations::rules::{
@@ -20,11 +18,8 @@ use crate::organizations::store::organizations::{self, Organization};
 use crate::organizations::store::{sites, tree};
 
 /// What two active units may not share, told at the field.
-const UNIQUE: &[(&str, &str)] = &[
-    ("coverage_units_uscc", "/uscc"),
-    ("coverage_units_name", "/name"),
-    ("coverage_units_external", "/external_id"),
-];
+const UNIQUE: &[(&str, &str)] =
+    &[("coverage_units_uscc", "/uscc"), ("coverage_units_name", "/name"), ("coverage_units_external", "/external_id")];
 
 /// A new unit.
 #[derive(Deserialize, ToSchema)]
@@ -60,10 +55,10 @@ pub struct NewCoverageUnit {
     #[schema(min_length = 1, max_length = 200, pattern = "^[^\\x00-\\x1f]+$")]
     pub address: Option<String>,
     /// People who work there.
-    #[schema(minimum = 0, maximum = 10_000_000)]
+    #[schema(minimum = 0, maximum = 10000000)]
     pub employees_count: Option<i32>,
     /// Women who work or live there; in a park, an enterprise or a hospital no more than `employees_count`.
-    #[schema(minimum = 0, maximum = 10_000_000)]
+    #[schema(minimum = 0, maximum = 10000000)]
     pub women_count: Option<i32>,
     /// The active women's organization in it, of the same county.
     pub covered_by_organization_id: Option<OrganizationId>,
@@ -155,13 +150,7 @@ async fn check(tx: &mut Tx, before: Option<&Unit>, unit: &Unit) -> ApiResult<()>
 }
 
 /// What covers a unit works, is of its county, and can be inside it.
-async fn check_cover(
-    tx: &mut Tx,
-    before: Option<&Unit>,
-    unit: &Unit,
-    area: &Organization,
-    faults: &mut Faults,
-) -> ApiResult<()> {
+async fn check_cover(tx: &mut Tx, before: Option<&Unit>, unit: &Unit, area: &Organization, faults: &mut Faults) -> ApiResult<()> {
     let organization = unit.covered_by_organization_id;
     let organization = organization.filter(|id| before.and_then(|unit| unit.covered_by_organization_id) != Some(*id));
     let site = unit.covered_by_site_id;
@@ -264,10 +253,10 @@ pub struct EditCoverageUnit {
     #[schema(required = true, min_length = 1, max_length = 200, pattern = "^[^\\x00-\\x1f]+$")]
     pub address: Option<String>,
     /// People who work there.
-    #[schema(required = true, minimum = 0, maximum = 10_000_000)]
+    #[schema(required = true, minimum = 0, maximum = 10000000)]
     pub employees_count: Option<i32>,
     /// Women who work or live there; in a park, an enterprise or a hospital no more than `employees_count`.
-    #[schema(required = true, minimum = 0, maximum = 10_000_000)]
+    #[schema(required = true, minimum = 0, maximum = 10000000)]
     pub women_count: Option<i32>,
     /// The women's organization in it; another one must be active and of the same county.
     #[schema(required = true)]

@@ -181,7 +181,7 @@ pub async fn counties(mut conn: &AsyncPgConnection, roots: &[OrganizationId]) ->
 }
 
 /// What an organization's own units are, without those of its children.
-#[derive(Default, QueryableByName)]
+#[derive(QueryableByName)]
 #[allow(missing_docs)]
 pub struct OwnUnits {
     #[diesel(sql_type = BigInt)]
@@ -261,8 +261,7 @@ const UNIT_GAPS: &str = concat!(
     " AND unit.id > $5 ORDER BY unit.id LIMIT $6) AS gap
     JOIN divisions ON divisions.code = gap.division_code ORDER BY gap.id"
 );
-const UNIT_GAPS_COUNTED: &str =
-    concat!("SELECT count(*) AS count FROM (SELECT ", unit_gaps!(), " LIMIT $5) AS gap");
+const UNIT_GAPS_COUNTED: &str = concat!("SELECT count(*) AS count FROM (SELECT ", unit_gaps!(), " LIMIT $5) AS gap");
 
 /// A unit without an organization.
 #[derive(QueryableByName)]

@@ -22,7 +22,9 @@ use crate::http::PageRequest;
 use crate::http::page::{Counted, Listed};
 use crate::ids::{CoverageUnitId, OrganizationId, SiteId};
 use crate::organizations::api::coverage::{CoverageUnitFilter, CoverageUnitsBy};
-use crate::organizations::rules::{CoverageUnitKind, CoverageUnitStatus, OrganizationStatus, SiteKind, SiteStatus, division_range};
+use crate::organizations::rules::{
+    CoverageUnitKind, CoverageUnitStatus, OrganizationStatus, SiteKind, SiteStatus, division_range,
+};
 use crate::{count_by, load_page, when};
 
 /// A unit as it is stored.
@@ -276,8 +278,7 @@ pub async fn organizations_named(
 
 /// Sites by id.
 pub async fn sites_named(mut conn: &AsyncPgConnection, ids: Vec<SiteId>) -> QueryResult<HashMap<SiteId, NamedSite>> {
-    let rows: Vec<NamedSite> =
-        sites::table.filter(sites::id.eq_any(ids)).select(NamedSite::as_select()).load(&mut conn).await?;
+    let rows: Vec<NamedSite> = sites::table.filter(sites::id.eq_any(ids)).select(NamedSite::as_select()).load(&mut conn).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 
