@@ -184,6 +184,10 @@ impl Document {
             response = &self.json["components"]["responses"][name];
         }
         let Some((_, content)) = response["content"].as_object().and_then(|content| content.iter().next()) else { return Ok(()) };
+        // Bytes have no schema.
+        if content.get("schema").is_none() {
+            return Ok(());
+        }
         let schema = json!({ "$defs": self.json["components"]["schemas"].as_object().map(|all| all.iter()
             .map(|(name, schema)| (name.clone(), rebase(schema))).collect::<Map<_, _>>()), "allOf": [rebase(&content["schema"])] });
         let validator = jsonschema::options()

@@ -237,7 +237,7 @@ async fn filters_find_exactly_what_they_say() {
         ("division_code=430602001", Box::new(move |item| text(item, "division_code").starts_with("430602001"))),
         ("division_code=430600", Box::new(|_| true)),
         ("q=%E5%B2%B3%E9%98%B3%E6%A5%BC", Box::new(move |item| text(item, "name").contains("岳阳楼"))),
-        ("q=%E6%A0%A1", Box::new(move |item| text(item, "name").contains("校"))),
+        ("q=%E5%AD%A6", Box::new(move |item| text(item, "name").contains("学"))),
         ("external_id=X-0001", Box::new(|item| item["external_id"] == "X-0001")),
         ("uscc=91430699DEM0000147", Box::new(|item| item["uscc"] == "91430699DEM0000147")),
         ("organization_id=0168028c-2f00-7000-8000-430603000000", Box::new(|item| item["organization_id"] == NEIGHBOUR)),
