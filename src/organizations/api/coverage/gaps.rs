@@ -10,7 +10,8 @@ use crate::http::{ApiResult, Call, PageRequest, Query, Reply};
 use crate::ids::{CoverageUnitId, OrganizationId};
 use crate::organizations::api::OrganizationReference;
 use crate::organizations::rules::{CoverageGap, CoverageGapKind, CoverageUnitKind};
-use crate::organizations::store::coverage::figures::{self as store, Gap, Wanted};
+use crate::organizations::store::coverage::figures::counties_of;
+use crate::organizations::store::coverage::gaps::{self as store, Gap, Wanted};
 use crate::organizations::store::{organizations, tree};
 use crate::reference::DivisionLevel;
 use crate::{filters, page_schema};
@@ -103,7 +104,7 @@ pub async fn list_coverage_gaps(call: Call, filter: Query<CoverageGapFilter>, pa
     let roots = tree::roots(&conn, &scope, filter.within).await?;
     let listed = store::gaps(&conn, &roots, &filter.wanted(), &page).await?;
     let near: Vec<OrganizationId> = listed.rows.iter().map(Gap::near).collect();
-    let counties = store::counties_of(&conn, &near).await?;
+    let counties = counties_of(&conn, &near).await?;
     let mentioned = listed.rows.iter().map(Gap::responsible).chain(counties.values().copied());
     let names = organizations::references(&conn, mentioned).await?;
     let named = |id: OrganizationId| names.get(&id).map(OrganizationReference::from);

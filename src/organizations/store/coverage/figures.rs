@@ -1,21 +1,18 @@
-//! The coverage in figures and in gaps. The divisions are the yardstick of townships and villages, the list of units that of the
-//! rest; which county either belongs to is told by the tree and not by the digits of a code, because functional zones lie in the
-//! divisions of others.
+//! The coverage in figures, and what they are read from: [`super::gaps`] reads the same. The divisions are the yardstick of
+//! townships and villages, the list of units that of the rest; which county either belongs to is told by the tree and not by the
+//! digits of a code, because functional zones lie in the divisions of others.
 
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::super::organizations::Reference;
-use crate::db::page::COUNTED;
 use crate::db::schema::organizations;
 use crate::db::scope::below;
-use crate::http::PageRequest;
-use crate::http::page::Listed;
-use crate::ids::{CoverageUnitId, OrganizationId};
-use crate::organizations::rules::{CoverageGap, CoverageUnitKind, OrganizationKind, OrganizationStatus};
+use crate::ids::OrganizationId;
+use crate::organizations::rules::{CoverageUnitKind, OrganizationKind, OrganizationStatus};
 use crate::reference::DivisionLevel;
 
 /// Everything that lies below the roots $1 today.
@@ -24,6 +21,7 @@ macro_rules! inside {
         "(SELECT descendant_id FROM organization_tree WHERE ancestor_id = ANY ($1) AND to_on IS NULL)"
     };
 }
+pub(super) use inside;
 
 /// Of each id of `$ids` the county: the nearest active federation of a county or zone that it is or lies below, and where there
 /// is none, that of the city.
@@ -92,6 +90,7 @@ macro_rules! places {
         )
     };
 }
+pub(super) use places;
 
 const DIVISIONS: &str = concat!(
     places!(),
@@ -124,7 +123,7 @@ pub async fn divisions(mut conn: &AsyncPgConnection, roots: &[OrganizationId]) -
 }
 
 /// Active units below the roots $1, each with the active organization and the open site that cover it.
-macro_rules! units {
+macro_rules! covered_units {
     () => {
         concat!(
             "FROM coverage_units AS unit
@@ -136,6 +135,7 @@ macro_rules! units {
         )
     };
 }
+pub(super) use covered_units;
 
 const UNITS: &str = concat!(
     "WITH counted AS (
@@ -143,7 +143,7 @@ const UNITS: &str = concat!(
             count(site.id) AS with_site, count(*) FILTER (WHERE organization.id IS NULL AND site.id IS NULL) AS without,
             sum(unit.women_count) AS women,
             sum(unit.women_count) FILTER (WHERE organization.id IS NULL AND site.id IS NULL) AS women_uncovered ",
-    units!(),
+    covered_units!(),
     " GROUP BY unit.organization_id, unit.kind), ",
     area!("SELECT organization_id FROM counted"),
     " SELECT county_id, kind, sum(total)::bigint AS total, sum(with_organization)::bigint AS with_organization,
@@ -217,191 +217,6 @@ const OWN: &str = "SELECT count(*) AS units, coalesce(sum(unit.women_count), 0) 
 /// The active units in the area of an organization.
 pub async fn own_units(mut conn: &AsyncPgConnection, id: OrganizationId) -> QueryResult<OwnUnits> {
     diesel::sql_query(OWN).bind::<SqlUuid, _>(id).get_result(&mut conn).await
-}
-
-/// Townships and villages without a federation or without a Women's Home. $2: which levels, $3: whether those without a
-/// federation, $4: whether those that lack only the home.
-macro_rules! division_gaps {
-    () => {
-        "FROM judged WHERE judged.level = ANY ($2)
-            AND CASE WHEN judged.federation_id IS NULL THEN $3 ELSE $4 AND NOT judged.has_home END"
-    };
-}
-
-const DIVISION_GAPS: &str = concat!(
-    places!(),
-    " SELECT gap.*, divisions.name, divisions.full_name
-    FROM (SELECT judged.code, judged.level, judged.near_id, judged.federation_id ",
-    division_gaps!(),
-    " AND judged.code > $5 ORDER BY judged.code LIMIT $6) AS gap
-    JOIN divisions ON divisions.code = gap.code ORDER BY gap.code"
-);
-const DIVISION_GAPS_COUNTED: &str = concat!(places!(), " SELECT count(*) AS count ", division_gaps!());
-
-/// A township or village that lacks a federation or a Women's Home.
-#[derive(QueryableByName)]
-#[allow(missing_docs)]
-pub struct DivisionGap {
-    #[diesel(sql_type = Text)]
-    pub code: String,
-    #[diesel(sql_type = Text)]
-    pub name: String,
-    #[diesel(sql_type = Text)]
-    pub full_name: String,
-    #[diesel(sql_type = Text)]
-    pub level: DivisionLevel,
-    /// The federation that holds it, or the next division above it that is held.
-    #[diesel(sql_type = SqlUuid)]
-    pub near_id: OrganizationId,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub federation_id: Option<OrganizationId>,
-}
-
-/// Active units without an organization. $2: which kinds, $3: whether those that have neither, $4: whether those that have a site.
-macro_rules! unit_gaps {
-    () => {
-        concat!(
-            units!(),
-            " AND organization.id IS NULL AND unit.kind = ANY ($2) AND CASE WHEN site.id IS NULL THEN $3 ELSE $4 END"
-        )
-    };
-}
-
-const UNIT_GAPS: &str = concat!(
-    "SELECT gap.*, divisions.name AS division_name, divisions.full_name FROM (
-        SELECT unit.id, unit.kind, unit.name, unit.division_code, unit.women_count, unit.organization_id,
-            site.id IS NOT NULL AS has_site ",
-    unit_gaps!(),
-    " AND unit.id > $5 ORDER BY unit.id LIMIT $6) AS gap
-    JOIN divisions ON divisions.code = gap.division_code ORDER BY gap.id"
-);
-const UNIT_GAPS_COUNTED: &str = concat!("SELECT count(*) AS count FROM (SELECT ", unit_gaps!(), " LIMIT $5) AS gap");
-
-/// A unit without an organization.
-#[derive(QueryableByName)]
-#[allow(missing_docs)]
-pub struct UnitGap {
-    #[diesel(sql_type = SqlUuid)]
-    pub id: CoverageUnitId,
-    #[diesel(sql_type = Text)]
-    pub kind: CoverageUnitKind,
-    #[diesel(sql_type = Text)]
-    pub name: String,
-    #[diesel(sql_type = Text)]
-    pub division_code: String,
-    #[diesel(sql_type = Text)]
-    pub division_name: String,
-    #[diesel(sql_type = Text)]
-    pub full_name: String,
-    #[diesel(sql_type = Nullable<Integer>)]
-    pub women_count: Option<i32>,
-    #[diesel(sql_type = SqlUuid)]
-    pub organization_id: OrganizationId,
-    #[diesel(sql_type = Bool)]
-    pub has_site: bool,
-}
-
-/// Something that is not covered.
-#[allow(missing_docs)]
-pub enum Gap {
-    Division(DivisionGap),
-    Unit(UnitGap),
-}
-
-impl Gap {
-    /// Where it stands in the list: divisions by code, then units by id.
-    pub fn key(&self) -> String {
-        match self {
-            Self::Division(gap) => gap.code.clone(),
-            Self::Unit(gap) => gap.id.to_string(),
-        }
-    }
-
-    /// The organization that tells its county.
-    pub fn near(&self) -> OrganizationId {
-        match self {
-            Self::Division(gap) => gap.near_id,
-            Self::Unit(gap) => gap.organization_id,
-        }
-    }
-
-    /// The organization that is to close it.
-    pub fn responsible(&self) -> OrganizationId {
-        match self {
-            Self::Division(gap) => gap.federation_id.unwrap_or(gap.near_id),
-            Self::Unit(gap) => gap.organization_id,
-        }
-    }
-}
-
-/// Which gaps are asked for.
-#[allow(missing_docs)]
-pub struct Wanted {
-    pub levels: Vec<DivisionLevel>,
-    pub unit_kinds: Vec<CoverageUnitKind>,
-    /// What is missing, of all that may be.
-    pub missing: Vec<CoverageGap>,
-}
-
-impl Wanted {
-    fn lacks(&self, gap: CoverageGap) -> bool {
-        self.missing.contains(&gap)
-    }
-}
-
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
-/// One page of the gaps below some roots: divisions in the order of their codes, then units in that of their ids.
-pub async fn gaps(
-    mut conn: &AsyncPgConnection,
-    roots: &[OrganizationId],
-    wanted: &Wanted,
-    page: &PageRequest,
-) -> QueryResult<Listed<Gap>> {
-    let after = page.after_code();
-    let after_unit = after.parse::<uuid::Uuid>().ok();
-    let (both, site) = (wanted.lacks(CoverageGap::Both), wanted.lacks(CoverageGap::Site));
-    let organization = wanted.lacks(CoverageGap::Organization);
-    let mut rows = Vec::new();
-    if after_unit.is_none() && !wanted.levels.is_empty() {
-        let read = diesel::sql_query(DIVISION_GAPS).bind::<Array<SqlUuid>, _>(roots).bind::<Array<Text>, _>(&wanted.levels);
-        let read = read.bind::<Bool, _>(both).bind::<Bool, _>(site).bind::<Text, _>(after).bind::<BigInt, _>(page.rows());
-        let found: Vec<DivisionGap> = read.load(&mut conn).await?;
-        rows.extend(found.into_iter().map(Gap::Division));
-    }
-    let left = page.rows() - rows.len() as i64;
-    if left > 0 && !wanted.unit_kinds.is_empty() {
-        let read = diesel::sql_query(UNIT_GAPS).bind::<Array<SqlUuid>, _>(roots).bind::<Array<Text>, _>(&wanted.unit_kinds);
-        let read = read.bind::<Bool, _>(both).bind::<Bool, _>(organization);
-        let read = read.bind::<SqlUuid, _>(after_unit.unwrap_or_default()).bind::<BigInt, _>(left);
-        let found: Vec<UnitGap> = read.load(&mut conn).await?;
-        rows.extend(found.into_iter().map(Gap::Unit));
-    }
-    let total = if page.with_total { Some(count_gaps(conn, roots, wanted).await?) } else { None };
-    Ok(Listed { rows, total })
-}
-
-async fn count_gaps(mut conn: &AsyncPgConnection, roots: &[OrganizationId], wanted: &Wanted) -> QueryResult<i64> {
-    let (both, site) = (wanted.lacks(CoverageGap::Both), wanted.lacks(CoverageGap::Site));
-    let organization = wanted.lacks(CoverageGap::Organization);
-    let divisions = diesel::sql_query(DIVISION_GAPS_COUNTED)
-        .bind::<Array<SqlUuid>, _>(roots)
-        .bind::<Array<Text>, _>(&wanted.levels)
-        .bind::<Bool, _>(both)
-        .bind::<Bool, _>(site);
-    let divisions: Number = divisions.get_result(&mut conn).await?;
-    let units = diesel::sql_query(UNIT_GAPS_COUNTED)
-        .bind::<Array<SqlUuid>, _>(roots)
-        .bind::<Array<Text>, _>(&wanted.unit_kinds)
-        .bind::<Bool, _>(both)
-        .bind::<Bool, _>(organization)
-        .bind::<BigInt, _>(COUNTED);
-    let units: Number = units.get_result(&mut conn).await?;
-    Ok(divisions.count + units.count)
 }
 
 const COUNTIES_OF: &str = concat!("WITH ", area!("SELECT unnest($1)"), " SELECT id, county_id FROM area");

@@ -1,8 +1,9 @@
 //! Units of the coverage. Whether one is covered is never stored: it follows from what its organization and its site are today.
-//! [`figures`] counts by county and tells the gaps; [`bulk`] writes lists that are imported.
+//! [`figures`] counts by county, [`gaps`] tells what is missing; [`bulk`] writes lists that are imported.
 
 pub mod bulk;
 pub mod figures;
+pub mod gaps;
 
 use std::collections::HashMap;
 
