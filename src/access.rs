@@ -108,6 +108,8 @@ permissions! {
     SiteRead = "site.read", None, reads SiteRead, STAFF;
     SiteWrite = "site.write", Some(Module::Organizations), reads SiteRead, &[PlatformAdmin, OrgAdmin, Officer];
     SiteAccredit = "site.accredit", Some(Module::Organizations), reads SiteRead, &[PlatformAdmin, OrgAdmin, Manager];
+    CoverageRead = "coverage.read", Some(Module::Organizations), reads CoverageRead, STAFF;
+    CoverageWrite = "coverage.write", Some(Module::Organizations), reads CoverageRead, &[PlatformAdmin, OrgAdmin, Officer];
     PlanRead = "plan.read", Some(Module::Plans), reads PlanRead, STAFF;
     FileRead = "file.read", None, reads FileRead, STAFF;
     FileWrite = "file.write", None, reads FileRead, &[PlatformAdmin, OrgAdmin, Manager, Officer];
@@ -251,6 +253,16 @@ pub const OPERATIONS: &[(&str, Need)] = &[
     ("update_site", Holds(P::SiteWrite)),
     ("accredit_site", Holds(P::SiteAccredit)),
     ("close_site", Holds(P::SiteWrite)),
+    // coverage
+    ("get_organization_coverage", Holds(P::CoverageRead)),
+    ("list_coverage_gaps", Holds(P::CoverageRead)),
+    ("list_coverage_units", Holds(P::CoverageRead)),
+    ("count_coverage_units", Holds(P::CoverageRead)),
+    ("create_coverage_unit", Holds(P::CoverageWrite)),
+    ("get_coverage_unit", Holds(P::CoverageRead)),
+    ("update_coverage_unit", Holds(P::CoverageWrite)),
+    ("close_coverage_unit", Holds(P::CoverageWrite)),
+    ("reopen_coverage_unit", Holds(P::CoverageWrite)),
     // plans
     ("list_plans", Holds(P::PlanRead)),
     ("count_plans", Holds(P::PlanRead)),
@@ -403,8 +415,8 @@ mod tests {
     }
 
     #[test]
-    fn who_ends_an_organization_may_end_its_posts_and_close_its_sites() {
-        for other in [P::PersonWrite, P::PostWrite, P::SiteWrite] {
+    fn who_ends_an_organization_may_hand_over_all_that_it_has() {
+        for other in [P::PersonWrite, P::PostWrite, P::SiteWrite, P::CoverageWrite] {
             assert_eq!(other.module(), P::OrganizationWrite.module());
             assert!(P::OrganizationWrite.roles().iter().all(|role| other.roles().contains(role)), "{}", other.as_str());
         }

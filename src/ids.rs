@@ -65,6 +65,8 @@ ids! {
     ContactAssignmentId
     /// An export of a list.
     ExportId
+    /// A park, school, enterprise or another unit that should have a women's organization.
+    CoverageUnitId
     /// An uploaded file.
     FileId
     /// A grant of a role at a place.

@@ -100,6 +100,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    coverage_units (id) {
+        id -> Uuid,
+        kind -> Text,
+        name -> Text,
+        organization_id -> Uuid,
+        division_code -> Text,
+        uscc -> Nullable<Text>,
+        address -> Nullable<Text>,
+        employees_count -> Nullable<Integer>,
+        women_count -> Nullable<Integer>,
+        covered_by_organization_id -> Nullable<Uuid>,
+        covered_by_site_id -> Nullable<Uuid>,
+        external_id -> Nullable<Text>,
+        status -> Text,
+        closed_on -> Nullable<Date>,
+        close_reason -> Nullable<Text>,
+        version -> Integer,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     data_keys (id) {
         id -> Uuid,
         purpose -> Text,
@@ -616,6 +639,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_sealer,
     audit_seals,
     contact_assignments,
+    coverage_units,
     data_keys,
     data_versions,
     dictionary_entries,

@@ -2,6 +2,7 @@
 //! versioned per slice; a later start adds what is missing. Every id is a fixed literal; only passwords are random.
 
 mod accounts;
+mod coverage;
 mod exports;
 mod federations;
 mod files;
@@ -22,7 +23,16 @@ use crate::plans::import::{Ids, WORK_PLAN_2019, WorkPlan, import_plan};
 
 /// Version of each slice's demo data, in the order of loading; raise it when something is added.
 const VERSIONS: &[(&str, i32)] =
-    &[("federations", 2), ("people", 2), ("plans", 1), ("accounts", 1), ("files", 1), ("exports", 1), ("system", 2)];
+    &[
+        ("federations", 2),
+        ("people", 2),
+        ("coverage", 1),
+        ("plans", 1),
+        ("accounts", 1),
+        ("files", 1),
+        ("exports", 1),
+        ("system", 2),
+    ];
 
 /// An account to try things with, as it stands in the sign-ins file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -94,6 +104,7 @@ async fn load_slice(app: &App, conn: &mut AsyncPgConnection, slice: &str, versio
     match slice {
         "federations" => federations::load(conn, app.clock.now()).await?,
         "people" => people::load(app, conn).await?,
+        "coverage" => coverage::load(app, conn).await?,
         "plans" => {
             let document = WorkPlan::parse(WORK_PLAN_2019).map_err(|fault| Fault(fault.to_string()))?;
             import_plan(conn, &document, organization_of("430600"), Ids::Demo, &app.clock)

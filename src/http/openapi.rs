@@ -14,6 +14,7 @@ const TAGS: &[(&str, &str)] = &[
     ("organizations", "组织 · The federation tree and the public directory."),
     ("people", "人员与职务 · People, the posts they hold and whom they look after."),
     ("sites", "阵地 · Women's Homes and the other places where work happens."),
+    ("coverage", "组织覆盖 · Which townships, villages and units have a women's organization or a site."),
     ("files", "文件 · Files: photographs, documents, tables."),
     ("exports", "导出 · Any list as a file for spreadsheets."),
     ("plans", "计划与任务 · Work plans, tasks and indicators."),

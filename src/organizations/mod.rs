@@ -21,10 +21,12 @@ use crate::work_items::{self, POST_EXPIRING};
 
 pub use api::OrganizationReference;
 pub use rules::{
-    AccountStrategy, AccreditationLevel, ChildStrategy, ContactStatus, EmploymentMode, IrreversibleFact, MergeField, MergeReason,
-    OrganizationEventKind, OrganizationKind, OrganizationLevel, OrganizationStatus, PersonStatus, PostPosition, PostStatus,
-    PostStrategy, PostWarning, Secondment, Sex, SiteChecklistItem, SiteKind, SiteStatus, SiteStrategy, SuggestionStatus,
+    AccountStrategy, AccreditationLevel, ChildStrategy, ContactStatus, CoverageGap, CoverageGapKind, CoverageUnitKind,
+    CoverageUnitStatus, EmploymentMode, IrreversibleFact, MergeField, MergeReason, OrganizationEventKind, OrganizationKind,
+    OrganizationLevel, OrganizationStatus, PersonStatus, PostPosition, PostStatus, PostStrategy, PostWarning, Secondment, Sex,
+    SiteChecklistItem, SiteKind, SiteStatus, SiteStrategy, SuggestionStatus, UnitFacts, UnitFault, may_cover, unit_faults,
 };
+pub use store::coverage::bulk::{UnitRow, Upserted, upsert_units};
 pub use store::person_matches::{MatchedBy, PersonCandidate, PersonMatch};
 
 /// Labels of this slice's enumerations.
@@ -53,6 +55,10 @@ pub const DICTIONARIES: &[Dictionary] = &[
     ("merge_field", MergeField::LABELS),
     ("post_warning", PostWarning::LABELS),
     ("contact_status", ContactStatus::LABELS),
+    ("coverage_unit_kind", CoverageUnitKind::LABELS),
+    ("coverage_unit_status", CoverageUnitStatus::LABELS),
+    ("coverage_gap_kind", CoverageGapKind::LABELS),
+    ("coverage_gap", CoverageGap::LABELS),
 ];
 
 /// Mounts the slice.
@@ -61,6 +67,8 @@ pub fn routes(services: &mut ServiceConfig) {
     services
         .service(api::organizations::list_organizations)
         .service(api::organizations::count_organizations)
+        .service(api::coverage::figures::get_organization_coverage)
+        .service(api::coverage::gaps::list_coverage_gaps)
         .service(api::organizations::write::create_organization)
         .service(api::organizations::get_organization)
         .service(api::organizations::write::update_organization)
@@ -111,7 +119,14 @@ pub fn routes(services: &mut ServiceConfig) {
         .service(api::sites::get_site)
         .service(api::sites::update_site)
         .service(api::sites::accredit_site)
-        .service(api::sites::close_site);
+        .service(api::sites::close_site)
+        .service(api::coverage::list_coverage_units)
+        .service(api::coverage::count_coverage_units)
+        .service(api::coverage::write::create_coverage_unit)
+        .service(api::coverage::get_coverage_unit)
+        .service(api::coverage::write::update_coverage_unit)
+        .service(api::coverage::write::close_coverage_unit)
+        .service(api::coverage::write::reopen_coverage_unit);
 }
 
 /// Opens a work item for every post whose last day is near, and closes those of posts that are over. The timetable calls it daily.

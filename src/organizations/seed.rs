@@ -11,6 +11,7 @@ use crate::ids::OrganizationId;
 use crate::vault::Vault;
 
 pub use super::store::contacts::Contact;
+pub use super::store::coverage::Unit;
 pub use super::store::organizations::Organization;
 pub use super::store::people::Person;
 pub use super::store::posts::Post;
@@ -79,6 +80,11 @@ pub async fn merge_suggestions(conn: &mut AsyncPgConnection, rows: &[MergeSugges
 /// Writes sites.
 pub async fn sites(conn: &mut AsyncPgConnection, rows: &[Site]) -> QueryResult<usize> {
     store::sites::insert_many(conn, rows).await
+}
+
+/// Writes units of the coverage.
+pub async fn coverage_units(conn: &mut AsyncPgConnection, rows: &[Unit]) -> QueryResult<usize> {
+    store::coverage::insert_many(conn, rows).await
 }
 
 /// A person with her numbers sealed; none where a number is not valid.

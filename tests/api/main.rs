@@ -5,6 +5,7 @@ mod audit;
 mod commands;
 mod contract;
 mod exports;
+mod coverage;
 mod files;
 mod floor;
 mod history;

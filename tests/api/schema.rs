@@ -151,6 +151,8 @@ async fn each_check_of_a_column_equals_its_enumeration() {
         ("sites", "kind", o::SiteKind::LABELS),
         ("sites", "accreditation", o::AccreditationLevel::LABELS),
         ("sites", "status", o::SiteStatus::LABELS),
+        ("coverage_units", "kind", o::CoverageUnitKind::LABELS),
+        ("coverage_units", "status", o::CoverageUnitStatus::LABELS),
         ("plans", "kind", p::PlanKind::LABELS),
         ("plans", "status", p::PlanStatus::LABELS),
         ("tasks", "frequency", p::TaskFrequency::LABELS),

@@ -1,6 +1,7 @@
 //! Handlers, by noun.
 
 pub mod contacts;
+pub mod coverage;
 pub mod directory;
 pub mod history;
 pub mod organizations;

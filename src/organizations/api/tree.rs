@@ -5,6 +5,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::coverage::figures::OwnCoverageView;
 use super::history::{AsOf, Told, on_day, tell};
 use super::organizations::write::{check_codes, check_parent, division_fault};
 use super::organizations::{OrganizationPath, OrganizationSummaryView, OrganizationView, UNIQUE};
@@ -17,6 +18,7 @@ use crate::ids::OrganizationId;
 use crate::organizations::rules::{
     OrganizationEventKind, OrganizationKind, OrganizationStatus, OrganizationStep, PostPosition, SiteKind,
 };
+use crate::organizations::store::coverage::figures;
 use crate::organizations::store::organizations::{self as store, Organization};
 use crate::organizations::store::{succession, tree, vacancies};
 use crate::{filters, page_schema};
@@ -201,6 +203,8 @@ pub struct OrganizationFiguresView {
     /// Open sites, by kind.
     #[schema(max_items = 20)]
     pub sites: Vec<SiteCount>,
+    /// Units of the coverage in its own area.
+    pub coverage: OwnCoverageView,
 }
 
 /// How many hold a position.
@@ -226,7 +230,7 @@ pub struct SiteCount {
 /// 组织概况 · Summary of an organization
 ///
 /// The organization's own figures, without those of its children: today's, or with `as_of` the children, posts and sites of a
-/// day. The address book keeps no past: the number of people is today's.
+/// day. The address book and the coverage keep no past: their numbers are today's.
 #[utoipa::path(
     tag = "organizations",
     params(OrganizationPath, AsOf),
@@ -237,14 +241,15 @@ pub async fn get_organization_summary(call: Call, path: Path<OrganizationPath>, 
     let (conn, id, scope) = (call.connection().await?, path.id, call.scope());
     let organization = store::find(&conn, &scope, id).await?;
     on_day(&conn, organization, day.as_of).await?;
-    // Five independent statements travel together on the pipelined connection.
-    let (children, people, positions, vacancies, sites) = match day.as_of {
+    // Independent statements travel together on the pipelined connection.
+    let (children, people, positions, vacancies, sites, coverage) = match day.as_of {
         None => futures_util::try_join!(
             store::child_counts(&conn, vec![id]),
             store::kept_people(&conn, id),
             store::filled_posts(&conn, id, call.today()),
             vacancies::of_organization(&conn, id, call.today()),
             store::active_sites(&conn, id),
+            figures::own_units(&conn, id),
         )?,
         Some(day) => futures_util::try_join!(
             store::child_counts_on(&conn, &scope, vec![id], day),
@@ -252,6 +257,7 @@ pub async fn get_organization_summary(call: Call, path: Path<OrganizationPath>, 
             store::filled_posts(&conn, id, day),
             vacancies::of_organization(&conn, id, day),
             succession::sites_on(&conn, id, day),
+            figures::own_units(&conn, id),
         )?,
     };
     Reply::plain(&OrganizationFiguresView {
@@ -261,5 +267,6 @@ pub async fn get_organization_summary(call: Call, path: Path<OrganizationPath>, 
         positions: positions.into_iter().map(|(position, count)| PositionCount { position, count }).collect(),
         vacancies: vacancies.into_iter().map(VacancyView::from).collect(),
         sites: sites.into_iter().map(|(kind, count)| SiteCount { kind, count }).collect(),
+        coverage: coverage.into(),
     })
 }

@@ -231,6 +231,9 @@ pub struct Effects {
     /// People whose record another organization keeps from today.
     #[schema(minimum = 0, maximum = 9007199254740991i64)]
     pub people_moved: i64,
+    /// Units of the coverage whose area, or whose women's organization, is the successor's from today.
+    #[schema(minimum = 0, maximum = 9007199254740991i64)]
+    pub coverage_units_moved: i64,
     /// Accounts that another organization keeps from today.
     #[schema(minimum = 0, maximum = 9007199254740991i64)]
     pub accounts_moved: i64,

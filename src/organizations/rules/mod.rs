@@ -1,5 +1,6 @@
 //! What a body may be, where it may hang, which codes fit it, and what may be done with it now. Pure functions.
 
+mod coverage;
 mod life;
 mod people;
 
@@ -8,6 +9,10 @@ use chrono::NaiveDate;
 use crate::ids::OrganizationId;
 use crate::text_enum;
 
+pub use coverage::{
+    CoverageGap, CoverageGapKind, CoverageUnitKind, CoverageUnitStatus, UnitFacts, UnitFate, UnitFault, UnitKeys, division_range,
+    may_cover, recognized, unit_faults,
+};
 pub use life::{
     AccountStrategy, ChildStrategy, Effects, IrreversibleFact, OrganizationEventKind, OrganizationStep, PostFate, PostStrategy,
     SiteStrategy, StepRefusal, Term, fate_of, irreversible, kept_code, may_merge,

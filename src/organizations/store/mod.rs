@@ -1,6 +1,7 @@
 //! Rows and queries, a file per noun. Reads take a shared connection, writes the transaction's.
 
 pub mod contacts;
+pub mod coverage;
 pub mod history;
 pub mod organizations;
 pub mod people;

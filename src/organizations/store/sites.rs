@@ -109,6 +109,18 @@ pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: SiteId) -> Qu
         .await
 }
 
+/// Holds one site in a scope as it is until the transaction ends, for what refers to it.
+pub async fn hold(conn: &mut AsyncPgConnection, scope: &Scope, id: SiteId) -> QueryResult<Option<Site>> {
+    sites::table
+        .filter(sites::id.eq(id))
+        .filter(sites::owner_organization_id.eq_any(below(scope.places())))
+        .select(Site::as_select())
+        .for_share()
+        .first(conn)
+        .await
+        .optional()
+}
+
 /// Writes a new site.
 pub async fn insert(conn: &mut AsyncPgConnection, row: &Site) -> QueryResult<Site> {
     diesel::insert_into(sites::table).values(row).returning(Site::as_returning()).get_result(conn).await

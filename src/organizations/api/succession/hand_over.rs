@@ -1,9 +1,11 @@
-//! What an organization that ends or splits hands over: children, posts, sites, people. Each object tells its own audit trail.
+//! What an organization that ends or splits hands over: children, posts, sites, people, units of the coverage. Each object tells
+//! its own audit trail.
 
 use chrono::NaiveDate;
 use serde_json::json;
 
 use super::super::Faults;
+use super::super::coverage;
 use super::super::history::{Told, tell};
 use super::super::organizations::write::check_parent;
 use super::super::taken;
@@ -94,6 +96,7 @@ pub async fn hand_over(
             effects.people_moved += 1;
             moved(tx, "person", person.0, from.id, to, reason).await?;
         }
+        effects.coverage_units_moved = coverage::write::hand_over(tx, from.id, to, reason).await?;
     }
     match (how.accounts, target) {
         (Some(AccountStrategy::Disable), _) => effects.accounts_disabled = accounts::disable_kept(tx, from.id).await?,

@@ -1,0 +1,2 @@
+DROP INDEX sites_homes;
+DROP TABLE coverage_units;
