@@ -299,6 +299,7 @@ pub const OPERATIONS: &[(&str, Need)] = &[
 pub const PERSONAL: &[(&str, &[&str])] = &[
     ("PersonView", &["name", "sex", "birth_year", "phone", "id_number"]),
     ("PostView", &["person_name"]),
+    ("ContactAssignmentView", &["person_name"]),
     ("AccountView", &["username", "display_name"]),
     ("OrganizationEventView", &["actor"]),
     ("WorkItemView", &["title"]),

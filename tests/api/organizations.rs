@@ -274,7 +274,7 @@ async fn counts_take_the_filters_of_their_list() {
         ("posts?position=chair&current=true", "posts/counts?by=organization_id&position=chair&current=true"),
         ("posts/vacancies?missing=true&level=county", "posts/vacancies/counts?by=position&missing=true&level=county"),
         ("contact-assignments?status=current", "contact-assignments/counts?by=person_id&status=current"),
-        ("people/merge-suggestions?status=open", "people/merge-suggestions/counts?by=status&status=open"),
+        ("merge-suggestions?status=open", "merge-suggestions/counts?by=status&status=open"),
         ("sites?kind=parents_school,womens_home", "sites/counts?by=kind&kind=parents_school,womens_home"),
         ("coverage-units?covered=false", "coverage-units/counts?by=kind&covered=false"),
         ("coverage-units?division_code=430602", "coverage-units/counts?by=covered&division_code=430602"),
