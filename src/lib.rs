@@ -21,6 +21,7 @@ pub mod plans;
 pub mod reference;
 pub mod routes;
 pub mod run;
+pub mod sheets;
 pub mod system;
 pub mod vault;
 pub mod work_items;
