@@ -2,7 +2,7 @@
 //!
 //! The map of the house. `routes` lists everything mounted; `access` is the whole policy; `http` is the one path of a request
 //! (gate → call → command → reply); `db` reaches PostgreSQL; `audit`, `jobs`, `vault` and `clock` serve every slice. A slice
-//! is one noun of the field: `accounts`, `files`, `organizations`, `plans`, `reference`, `system`, `work_items`. `run` is what the command line does.
+//! is one noun of the field: `accounts`, `files`, `imports`, `organizations`, `plans`, `reference`, `system`, `work_items`. `run` is what the command line does.
 
 pub mod access;
 pub mod accounts;
@@ -15,6 +15,7 @@ pub mod demo;
 pub mod files;
 pub mod http;
 pub mod ids;
+pub mod imports;
 pub mod jobs;
 pub mod organizations;
 pub mod plans;

@@ -4,13 +4,14 @@ use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::http::health;
-use crate::{accounts, files, organizations, plans, reference, system, work_items};
+use crate::{accounts, files, imports, organizations, plans, reference, system, work_items};
 
 /// Mounts every operation.
 pub fn mount(services: &mut ServiceConfig) {
     services.service(health::get_liveness).service(health::get_readiness);
     accounts::routes(services);
     files::routes(services);
+    imports::routes(services);
     organizations::routes(services);
     plans::routes(services);
     reference::routes(services);

@@ -20,7 +20,7 @@ pub use api::FileReference;
 pub use clean::{clean, schedule_clean};
 pub use objects::Objects;
 pub use rules::{AttachableType, FilePurpose};
-pub use store::{FileRow, insert};
+pub use store::{FileRow, find_own, insert};
 
 /// Labels of this slice's enumerations.
 pub const DICTIONARIES: &[Dictionary] = &[("file_purpose", FilePurpose::LABELS), ("attachable_type", AttachableType::LABELS)];

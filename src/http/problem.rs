@@ -132,6 +132,7 @@ codes! {
     RequestTimeout = 408 "request_timeout" "请求体发送过慢" "The body arrived too slowly"
     InvalidTransition = 409 "invalid_transition" "当前状态不允许此操作" "The current state does not allow this"
     Conflict = 409 "conflict" "与现有数据冲突" "This conflicts with what exists"
+    AlreadyApplied = 409 "already_applied" "相同文件已导入过；如需再次写入请指明 again" "The same file has been applied already; say `again` to apply it once more"
     Duplicate = 409 "duplicate" "已存在相同的记录" "Such a record exists already"
     IdempotencyInProgress = 409 "idempotency_in_progress" "相同 Idempotency-Key 的请求正在处理" "A request with this Idempotency-Key is being worked on"
     VersionConflict = 412 "version_conflict" "内容已被他人修改，请重新读取" "Somebody changed it meanwhile; read it again"

@@ -3,6 +3,7 @@
 //! [`OrganizationReference`]; data is loaded through [`seed`].
 
 mod api;
+pub mod bulk;
 mod numbers;
 mod rules;
 pub mod seed;
@@ -115,6 +116,11 @@ pub async fn create_top(conn: &mut AsyncPgConnection, name: &str, clock: &Clock)
 pub async fn site_to_write(conn: &mut AsyncPgConnection, scope: &Scope, id: SiteId) -> QueryResult<Option<OrganizationId>> {
     let site = store::sites::lock(conn, scope, id).await.optional()?;
     Ok(site.filter(|site| site.status == SiteStatus::Active).map(|site| site.owner_organization_id))
+}
+
+/// Whether an organization works.
+pub async fn is_active(conn: &AsyncPgConnection, id: OrganizationId) -> QueryResult<bool> {
+    store::bulk::is_active(conn, id).await
 }
 
 /// Whether somebody of the address book is in a scope.

@@ -93,6 +93,7 @@ fn dictionaries() -> Vec<DictionaryRow> {
     own.iter()
         .chain(accounts::DICTIONARIES)
         .chain(files::DICTIONARIES)
+        .chain(imports::DICTIONARIES)
         .chain(organizations::DICTIONARIES)
         .chain(plans::DICTIONARIES)
         .chain(system::DICTIONARIES)

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::io::{Cursor, Read};
 
 use bytes::Bytes;
-use calamine::{DataRef, Reader, SheetType, SheetVisible, Xlsx};
-use chrono::{NaiveDate, TimeDelta};
+use calamine::{DataRef, ExcelDateTime, Reader, SheetType, SheetVisible, Xlsx};
+use chrono::NaiveDate;
 use encoding_rs::GB18030;
 use zip::ZipArchive;
 
@@ -125,7 +125,7 @@ fn workbook(bytes: &Bytes, each: &mut impl FnMut(Line) -> bool) -> Result<Table,
     let name = book.sheets_metadata().iter().find(shown).map(|sheet| sheet.name.clone()).ok_or(Refusal::Empty)?;
     let mut cells = book.worksheet_cells_reader(&name).map_err(|_| Refusal::Broken)?;
     let mut line = Line { number: 0, cells: vec![] };
-    while let Some(cell) = cells.next_cell_with_formula().map_err(|_| Refusal::Broken)? {
+    while let Some(cell) = cells.next_cell_with_formula_metadata().map_err(|_| Refusal::Broken)? {
         let (row, column) = (cell.pos.0 + 1, cell.pos.1 as usize);
         let found = if cell.formula.is_some() { Some(Found::Formula) } else { found(&cell.value) };
         let Some(found) = found else { continue };
@@ -155,15 +155,16 @@ fn found(value: &DataRef<'_>) -> Option<Found> {
         DataRef::Int(number) => Some(Found::Number(*number as f64)),
         DataRef::Float(number) => Some(Found::Number(*number)),
         DataRef::Bool(value) => Some(Found::Boolean(*value)),
-        DataRef::DateTime(at) => Some(day(at.as_f64()).map_or(Found::Number(at.as_f64()), Found::Date)),
+        DataRef::DateTime(at) => Some(day(at).map_or(Found::Number(at.as_f64()), Found::Date)),
         _ => Some(Found::Error),
     }
 }
 
-/// The day of Excel's number; its first two months are wrong by one.
-fn day(serial: f64) -> Option<NaiveDate> {
-    let days = TimeDelta::try_days(serial.floor() as i64).filter(|_| (61.0..2_958_466.0).contains(&serial))?;
-    NaiveDate::from_ymd_opt(1899, 12, 30)?.checked_add_signed(days)
+/// The day of Excel's number; none before March 1900, where it is wrong, and for a time without a day.
+fn day(at: &ExcelDateTime) -> Option<NaiveDate> {
+    let (year, month, day, ..) = at.to_ymd_hms_milli();
+    let read = NaiveDate::from_ymd_opt(year.into(), month.into(), day.into())?;
+    (at.is_datetime() && read >= NaiveDate::from_ymd_opt(1900, 3, 1)?).then_some(read)
 }
 
 /// A text without spaces around it, full-width ones and invisible marks included; none where nothing is left.
@@ -189,7 +190,7 @@ pub fn check_archive(bytes: &[u8]) -> Result<(), Refusal> {
             return Err(Refusal::Encrypted);
         }
         let mut part = archive.by_index(index).map_err(|_| Refusal::Broken)?;
-        let name = part.name().map_err(|_| Refusal::Broken)?.to_ascii_lowercase();
+        let name = part.name().to_ascii_lowercase();
         if name.contains("vbaproject") || name.contains("/macrosheets/") {
             return Err(Refusal::Macros);
         }
@@ -247,6 +248,8 @@ fn inflate(part: &mut impl Read, name: &str, packed: u64, mut total: u64) -> Res
 
 #[cfg(test)]
 mod tests {
+    use calamine::ExcelDateTimeType;
+
     use super::*;
 
     fn rows(media_type: &str, bytes: &[u8]) -> Vec<(u32, Vec<(usize, Found)>)> {
@@ -277,8 +280,10 @@ mod tests {
 
     #[test]
     fn days_are_read_from_the_first_of_march_1900() {
-        assert_eq!(day(43565.7), NaiveDate::from_ymd_opt(2019, 4, 10));
-        assert_eq!((day(60.0), day(-1.0), day(f64::NAN)), (None, None, None));
+        let at = |serial| day(&ExcelDateTime::new(serial, ExcelDateTimeType::DateTime, false));
+        assert_eq!(at(43565.7), NaiveDate::from_ymd_opt(2019, 4, 10));
+        assert_eq!((at(30.0), at(0.5)), (None, None));
+        assert_eq!(day(&ExcelDateTime::new(43565.7, ExcelDateTimeType::TimeDelta, false)), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const SLICES: &[&str] = &["accounts", "files", "organizations", "plans", "reference", "system", "work_items"];
+const SLICES: &[&str] = &["accounts", "files", "imports", "organizations", "plans", "reference", "system", "work_items"];
 
 fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();

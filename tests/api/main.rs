@@ -8,6 +8,7 @@ mod files;
 mod floor;
 mod history;
 mod house;
+mod imports;
 mod matrix;
 mod organizations;
 mod plans;
