@@ -17,7 +17,8 @@ use crate::db::scope::covers;
 use crate::files::{self, FilePurpose};
 use crate::http::page::{Counts, Paging, Position, Sorting};
 use crate::http::{
-    ApiError, ApiResult, Call, Code, Command, CommandHeaders, FieldError, KeyHeader, Language, PageRequest, Path, Query, Reply, Tx,
+    ApiError, ApiResult, Call, Code, Command, CommandHeaders, FieldError, KeyHeader, Language, PageRequest, Path, Query, Reply,
+    Tx,
 };
 use crate::ids::{AccountId, FileId, ImportId, OperationId, OrganizationId};
 use crate::system::operations::{self, OperationStatus, StartedBy};

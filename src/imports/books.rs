@@ -128,7 +128,8 @@ fn said(column: &Column, row: &Cells) -> String {
 
 fn explanation(sheet: &mut Worksheet, kind: &Kind, header: &Format, text: &Format) -> Result<(), XlsxError> {
     sheet.set_name("说明")?;
-    for (index, (title, width)) in (0..).zip([("列名", 18.0), ("字段", 22.0), ("必填", 8.0), ("可填内容", 60.0), ("说明", 60.0)]) {
+    for (index, (title, width)) in (0..).zip([("列名", 18.0), ("字段", 22.0), ("必填", 8.0), ("可填内容", 60.0), ("说明", 60.0)])
+    {
         sheet.set_column_width(index, width)?;
         sheet.write_string_with_format(0, index, title, header)?;
     }
@@ -168,8 +169,14 @@ pub async fn download_import_errors(call: Call, path: Path<FailedImportPath>) ->
     let mine = import.created_by == call.signed_in()?.account_id;
     let file = import.file_id.filter(|_| mine).ok_or(Code::NotFound)?;
     let errors = store::first_errors(&conn, import.id, MOST_ERRORS as i64).await?;
-    let parts: Vec<bytes::Bytes> =
-        call.app.objects.get(file, None).await?.try_collect().await.map_err(|fault| ApiError::from(Code::Unavailable).caused_by(fault))?;
+    let parts: Vec<bytes::Bytes> = call
+        .app
+        .objects
+        .get(file, None)
+        .await?
+        .try_collect()
+        .await
+        .map_err(|fault| ApiError::from(Code::Unavailable).caused_by(fault))?;
     let (bytes, media_type) = (bytes::Bytes::from(parts.concat()), import.media_type.clone());
     let mut by_row: HashMap<u32, Vec<(Option<usize>, String)>> = HashMap::new();
     for error in errors {
@@ -210,7 +217,10 @@ fn annotated(
                 let wrong = told.iter().any(|(wrong, _)| *wrong == Some(*column));
                 sheet.write_string_with_format(row, *column as u16, shown(found), if wrong { &marked } else { &text })?;
             }
-            let empty = told.iter().filter_map(|(column, _)| *column).filter(|column| !line.cells.iter().any(|(filled, _)| filled == column));
+            let empty = told
+                .iter()
+                .filter_map(|(column, _)| *column)
+                .filter(|column| !line.cells.iter().any(|(filled, _)| filled == column));
             for column in empty.filter(|column| *column < usize::from(last)) {
                 sheet.write_blank(row, column as u16, &marked)?;
             }

@@ -119,7 +119,14 @@ impl Staging<'_> {
         let number = line.number as i32;
         let mut fault = |column: usize, field: Option<&str>, code: &'static str, zh: String, en: String| {
             let column = Some(column);
-            self.faults.push(Fault { number, column, field: field.map(str::to_owned), code: code.into(), message: Bilingual::new(zh, en), value: None });
+            self.faults.push(Fault {
+                number,
+                column,
+                field: field.map(str::to_owned),
+                code: code.into(),
+                message: Bilingual::new(zh, en),
+                value: None,
+            });
         };
         for (column, found) in &line.cells {
             let Found::Text(title) = found else {
@@ -138,7 +145,13 @@ impl Staging<'_> {
                 Header::ReadOnly => self.reading.ignored.push(shortened(title)),
                 Header::Unknown => {
                     let title = shortened(title);
-                    fault(*column, None, "unknown_column", format!("没有“{title}”这一列，请用模板中的列名"), format!("there is no column {title:?}"));
+                    fault(
+                        *column,
+                        None,
+                        "unknown_column",
+                        format!("没有“{title}”这一列，请用模板中的列名"),
+                        format!("there is no column {title:?}"),
+                    );
                 }
             }
         }
@@ -178,7 +191,14 @@ fn cells(source: &Source, columns: &[Option<usize>], line: &Line, faults: &mut V
             Err((code, message)) => {
                 wrong.push(column.field);
                 let value = shown(found).map(|text| if column.personal { masked(&text) } else { shortened(&text) });
-                faults.push(Fault { number, column: Some(*place), field: Some(column.field.to_owned()), code: code.into(), message, value });
+                faults.push(Fault {
+                    number,
+                    column: Some(*place),
+                    field: Some(column.field.to_owned()),
+                    code: code.into(),
+                    message,
+                    value,
+                });
             }
         }
     }
@@ -186,7 +206,14 @@ fn cells(source: &Source, columns: &[Option<usize>], line: &Line, faults: &mut V
         if row.get(column.field).is_none_or(Value::is_null) && !wrong.contains(&column.field) {
             wrong.push(column.field);
             let message = Bilingual::new("缺少内容", "is missing");
-            faults.push(Fault { number, column: None, field: Some(column.field.to_owned()), code: "required".into(), message, value: None });
+            faults.push(Fault {
+                number,
+                column: None,
+                field: Some(column.field.to_owned()),
+                code: "required".into(),
+                message,
+                value: None,
+            });
         }
     }
     let row = Cells(row);

@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use diesel_async::pooled_connection::deadpool::Object;
-use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel_async::pooled_connection::deadpool::Object;
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
@@ -398,10 +398,12 @@ async fn fail(
     failure: ImportFailure,
     mut faults: Vec<Fault>,
 ) -> Result<(), Halt> {
-    let column = |fault: &Fault| fault.column.or_else(|| {
-        let field = fault.field.as_deref()?;
-        import.fields.iter().position(|known| known == field)
-    });
+    let column = |fault: &Fault| {
+        fault.column.or_else(|| {
+            let field = fault.field.as_deref()?;
+            import.fields.iter().position(|known| known == field)
+        })
+    };
     faults.sort_by_key(|fault| (fault.number, column(fault)));
     let count = faults.len() as i32;
     let error = |(seq, fault): (i32, Fault)| ErrorRow {

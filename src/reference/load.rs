@@ -8,7 +8,7 @@ use super::store::{self, CalendarRow, DictionaryRow, NewDivision};
 use super::{CalendarKind, CodeSystem, DivisionLevel};
 use crate::access::{Module, Role};
 use crate::db::text_enum::Dictionary;
-use crate::{accounts, files, organizations, plans, system, work_items};
+use crate::{accounts, files, imports, organizations, plans, system, work_items};
 
 const DIVISIONS: &str = include_str!("data/divisions-yueyang.csv");
 const CALENDAR: &str = include_str!("data/working-calendar.csv");

@@ -398,7 +398,12 @@ pub fn seal_numbers(
 }
 
 /// Sex and year of birth: what is given must agree with the identity number, what is not follows from it.
-pub fn agree(faults: &mut Faults, numbers: &SealedNumbers, sex: Option<Sex>, birth_year: Option<i16>) -> (Option<Sex>, Option<i16>) {
+pub fn agree(
+    faults: &mut Faults,
+    numbers: &SealedNumbers,
+    sex: Option<Sex>,
+    birth_year: Option<i16>,
+) -> (Option<Sex>, Option<i16>) {
     let Some(card) = &numbers.card else { return (sex, birth_year) };
     let year = card.birth_on.year() as i16;
     faults.check(sex.is_none_or(|sex| sex == card.sex), || {

@@ -109,5 +109,10 @@ fn repeated(pointer: &str, first: i32) -> FieldError {
 
 /// Why a row names no organization although it has to.
 fn missing() -> FieldError {
-    FieldError::at("/organization_path", "required", "请填写组织 ID、组织代码或组织全路径", "give the organization's id, code or full path")
+    FieldError::at(
+        "/organization_path",
+        "required",
+        "请填写组织 ID、组织代码或组织全路径",
+        "give the organization's id, code or full path",
+    )
 }

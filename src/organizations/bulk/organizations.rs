@@ -91,7 +91,12 @@ fn check(cells: &Cells, today: NaiveDate) -> Vec<FieldError> {
         let given = cells.parsed::<OrganizationLevel>("level");
         let level = kind.level().or(given);
         if level.is_none() || given.is_some_and(|given| Some(given) != level) {
-            faults.push(FieldError::at("/level", "level", "级别与组织类型不符，或缺少级别", "does not fit the kind, or is missing"));
+            faults.push(FieldError::at(
+                "/level",
+                "level",
+                "级别与组织类型不符，或缺少级别",
+                "does not fit the kind, or is missing",
+            ));
         }
     }
     if cells.text("status") == Some("merged") {
@@ -230,11 +235,10 @@ impl Forest {
         let mut faults = Vec::new();
         let (mut by_id, mut by_code) = (HashMap::new(), HashMap::new());
         for (index, entry) in self.entries.iter_mut().enumerate() {
-            let first = entry.id.map(|id| by_id.entry(id).or_insert(index)).filter(|first| **first != index);
-            if let Some(first) = first.copied() {
-                let number = entry.number;
+            let first = entry.id.map(|id| *by_id.entry(id).or_insert((index, entry.number)));
+            if let Some((_, number)) = first.filter(|(first, _)| *first != index) {
                 entry.faulty = true;
-                faults.push((number, FieldError::at("/id", "repeated_row", "ID 在本表中重复", format!("stands in row {} of the table too", first + 1))));
+                faults.push((entry.number, repeated("/id", number)));
                 continue;
             }
             if let Some(code) = &entry.code {
@@ -259,6 +263,12 @@ impl Forest {
                     (None, None) => Parent::Unknown,
                 };
             }
+            let first = path.as_ref().and_then(|path| by_path.rows.get(path)).filter(|first| **first != index);
+            if let Some(first) = first.filter(|_| !entry.faulty && entry.known.is_none()) {
+                entry.faulty = true;
+                faults.push((entry.number, repeated("/name", by_path.numbers[*first])));
+                continue;
+            }
             if entry.known.is_none() {
                 entry.known = path.as_ref().and_then(|path| self.tree.by_path.get(path)).copied().flatten();
             }
@@ -270,13 +280,13 @@ impl Forest {
     fn parent_by_id_or_code(
         &self,
         index: usize,
-        by_id: &HashMap<OrganizationId, usize>,
+        by_id: &HashMap<OrganizationId, (usize, i32)>,
         by_code: &HashMap<String, usize>,
     ) -> Parent {
         match &self.entries[index].said {
             Said::Nothing | Said::Path(_) => Parent::None,
             Said::Id(id) if self.tree.is_active(*id) => Parent::Known(*id),
-            Said::Id(id) => by_id.get(id).map_or(Parent::Unknown, |parent| Parent::Row(*parent)),
+            Said::Id(id) => by_id.get(id).map_or(Parent::Unknown, |(parent, _)| Parent::Row(*parent)),
             Said::Code(code) => match (self.tree.by_code.get(code), by_code.get(code)) {
                 (Some(id), _) => Parent::Known(*id),
                 (None, Some(parent)) => Parent::Row(*parent),
@@ -301,10 +311,12 @@ impl Forest {
                 }
                 line.push(at);
                 match (&entry.said, entry.parent) {
-                    _ if entry.known.is_some() && entry.parent == Parent::None => break entry.known.map(|id| {
-                        let path = self.tree.path(id);
-                        path.rsplit_once('/').map_or_else(String::new, |(above, _)| above.to_owned())
-                    }),
+                    _ if entry.known.is_some() && entry.parent == Parent::None => {
+                        break entry.known.map(|id| {
+                            let path = self.tree.path(id);
+                            path.rsplit_once('/').map_or_else(String::new, |(above, _)| above.to_owned())
+                        });
+                    }
                     (Said::Path(said), _) => break Some(self.tree.full(said)),
                     (_, Parent::Known(id)) => break Some(self.tree.path(id)),
                     (_, Parent::Row(parent)) => at = parent,
@@ -313,7 +325,9 @@ impl Forest {
                 }
             };
             for at in line.into_iter().rev() {
-                path = path.map(|above| if above.is_empty() { self.entries[at].name.clone() } else { format!("{above}/{}", self.entries[at].name) });
+                path = path.map(|above| {
+                    if above.is_empty() { self.entries[at].name.clone() } else { format!("{above}/{}", self.entries[at].name) }
+                });
                 own[at].clone_from(&path);
             }
         }
@@ -324,7 +338,8 @@ impl Forest {
                 rows.entry(path).or_insert(index);
             }
         }
-        Paths { own, rows }
+        let numbers = self.entries.iter().map(|entry| entry.number).collect();
+        Paths { own, rows, numbers }
     }
 
     /// Depths, circles, and everything that the shape alone tells.
@@ -441,10 +456,16 @@ impl Forest {
 struct Paths {
     own: Vec<Option<String>>,
     rows: HashMap<String, usize>,
+    numbers: Vec<i32>,
 }
 
 fn moved(pointer: &str) -> FieldError {
-    FieldError::at(pointer, "by_action", "与现有上级不同；导入不调整上级，请使用“调整上级”", "is another parent than it has; imports do not move organizations")
+    FieldError::at(
+        pointer,
+        "by_action",
+        "与现有上级不同；导入不调整上级，请使用“调整上级”",
+        "is another parent than it has; imports do not move organizations",
+    )
 }
 
 /// Codes that rows of the table have taken, by their first row.
@@ -475,7 +496,9 @@ async fn write(work: &mut Work, forest: &Forest, part: &[usize], codes: &mut Cod
         let Some(after) = made(forest, *index, row, before, work) else { continue };
         let mut faults = Vec::new();
         let active = after.status == OrganizationStatus::Active;
-        if let Some(code) = after.division_code.as_deref().filter(|code| before.and_then(|row| row.division_code.as_deref()) != Some(*code)) {
+        if let Some(code) =
+            after.division_code.as_deref().filter(|code| before.and_then(|row| row.division_code.as_deref()) != Some(*code))
+        {
             let above = forest.parent_of(*index).map(|(kind, _, code)| (kind, code));
             if let Err(fault) = check_division(after.kind, code, above) {
                 faults.push(FieldError::at("/division_code", "division", "区划代码与组织类型或上级区划不符", fault.to_string()));
@@ -549,8 +572,15 @@ fn made(forest: &Forest, index: usize, row: &Row, before: Option<&Organization>,
     let entry = &forest.entries[index];
     let cells = &row.cells;
     let status = cells.parsed::<OrganizationStatus>("status");
-    if before.is_some_and(|before| status.is_some_and(|status| status != before.status) || before.status != OrganizationStatus::Active) {
-        let fault = FieldError::at("/status", "by_action", "状态只能由撤销、合并、恢复改变；已撤销的组织不能修改", "the state changes by its own actions only, and only what is active is edited");
+    if before
+        .is_some_and(|before| status.is_some_and(|status| status != before.status) || before.status != OrganizationStatus::Active)
+    {
+        let fault = FieldError::at(
+            "/status",
+            "by_action",
+            "状态只能由撤销、合并、恢复改变；已撤销的组织不能修改",
+            "the state changes by its own actions only, and only what is active is edited",
+        );
         let same = before.map(|before| before.status) == status;
         // A dissolved organization that the table tells as it is needs no change.
         if !same {

@@ -243,7 +243,14 @@ fn edited(said: &Said, organization_id: OrganizationId, before: &Person) -> Resu
     let cells = &said.row.cells;
     let made = fresh(said, organization_id);
     let mut after = Person { organization_id, name: made.name, ..before.clone() };
-    let differs = |field| FieldError::at(field, "masked", "掩码号码与现有号码不符，请填写完整号码", "is masked and not the number there is; give all of it");
+    let differs = |field| {
+        FieldError::at(
+            field,
+            "masked",
+            "掩码号码与现有号码不符，请填写完整号码",
+            "is masked and not the number there is; give all of it",
+        )
+    };
     match cells.text("phone").filter(|number| is_masked(number)) {
         Some(masked) if Some(masked) != before.phone_masked.as_deref() => return Err(differs("/phone")),
         Some(_) => {}

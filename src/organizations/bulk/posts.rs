@@ -152,9 +152,12 @@ fn person_of(said: &Said, people: &[Person]) -> Result<Option<PersonId>, FieldEr
         let mut fitting = people.iter().filter(|person| fits(person));
         match (fitting.next(), fitting.next()) {
             (Some(only), None) => Ok(Some(only.id)),
-            (Some(_), Some(_)) => {
-                Err(FieldError::at(pointer, "ambiguous", "有多人符合，请改用身份证号或 ID", "fits several people; use the identity number or the id"))
-            }
+            (Some(_), Some(_)) => Err(FieldError::at(
+                pointer,
+                "ambiguous",
+                "有多人符合，请改用身份证号或 ID",
+                "fits several people; use the identity number or the id",
+            )),
             (None, _) => Err(FieldError::unknown_reference(pointer)),
         }
     };
@@ -204,9 +207,8 @@ async fn write(
                 new.push(after);
             }
             Some(before) => {
-                let facts = |post: &Post| {
-                    (post.employment_mode, post.secondment, post.from_on, post.to_on, post.appointed_by.clone())
-                };
+                let facts =
+                    |post: &Post| (post.employment_mode, post.secondment, post.from_on, post.to_on, post.appointed_by.clone());
                 let differs = facts(&before) != facts(&after);
                 work.count_known(differs);
                 if differs {
@@ -243,15 +245,31 @@ fn meant(
     }
     let person_id = person_of(said, people)?.or(by_id.map(|post| post.person_id));
     let person_id = person_id.ok_or_else(|| {
-        FieldError::at("/person_id", "required", "请填写人员 ID、身份证号，或姓名和电话", "give the person's id, identity number, or name and telephone")
+        FieldError::at(
+            "/person_id",
+            "required",
+            "请填写人员 ID、身份证号，或姓名和电话",
+            "give the person's id, identity number, or name and telephone",
+        )
     })?;
     let organization_id = said.organization_id.or(by_id.map(|post| post.organization_id)).ok_or_else(missing)?;
     let position = cells.parsed::<PostPosition>("position").unwrap_or(PostPosition::Cadre);
     let from_on = cells.parsed::<NaiveDate>("from_on").unwrap_or_default();
     let same = |post: &&Post| (post.organization_id, post.person_id, post.position) == (organization_id, person_id, position);
     if let Some(post) = by_id.filter(|post| !same(post)) {
-        let pointer = if post.position != position { "/position" } else if post.person_id != person_id { "/person_id" } else { "/organization_id" };
-        return Err(FieldError::at(pointer, "by_action", "换人、换职务或换组织须另建职务", "another person, position or organization is another post"));
+        let pointer = if post.position != position {
+            "/position"
+        } else if post.person_id != person_id {
+            "/person_id"
+        } else {
+            "/organization_id"
+        };
+        return Err(FieldError::at(
+            pointer,
+            "by_action",
+            "换人、换职务或换组织须另建职务",
+            "another person, position or organization is another post",
+        ));
     }
     let before = by_id.or_else(|| there.iter().find(|post| same(post) && post.from_on == from_on)).cloned();
     let to_on = if cells.has("to_on") { cells.parsed("to_on") } else { before.as_ref().and_then(|post| post.to_on) };
@@ -298,13 +316,23 @@ fn collision(post: &Post, planned: &[Planned], there: &[Post]) -> Option<FieldEr
         if other.person_id == post.person_id {
             return Some(match number {
                 Some(number) => repeated("/from_on", number),
-                None => FieldError::at("/from_on", "taken", "该人员此时已任此职务", "she holds this position there at that time already"),
+                None => FieldError::at(
+                    "/from_on",
+                    "taken",
+                    "该人员此时已任此职务",
+                    "she holds this position there at that time already",
+                ),
             });
         }
         if post.position == PostPosition::Chair {
             return Some(match number {
                 Some(number) => repeated("/position", number),
-                None => FieldError::at("/position", "taken", "该组织此时已有主席", "the organization has a chair at that time already"),
+                None => FieldError::at(
+                    "/position",
+                    "taken",
+                    "该组织此时已有主席",
+                    "the organization has a chair at that time already",
+                ),
             });
         }
     }

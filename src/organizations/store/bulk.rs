@@ -103,7 +103,8 @@ pub async fn holders(
         .await
 }
 
-const UPDATE_ORGANIZATIONS: &str = "UPDATE organizations AS o SET name = x.name, short_name = x.short_name, host_name = x.host_name,
+const UPDATE_ORGANIZATIONS: &str =
+    "UPDATE organizations AS o SET name = x.name, short_name = x.short_name, host_name = x.host_name,
         division_code = x.division_code, uscc = x.uscc, address = x.address, longitude = x.longitude, latitude = x.latitude,
         phone = x.phone, founded_on = x.founded_on, approval_document = x.approval_document, tags = x.tags,
         version = o.version + 1, updated_at = $2
@@ -136,12 +137,7 @@ pub async fn people_like(
     phones: &[Vec<u8>],
 ) -> QueryResult<Vec<Person>> {
     let by_number = people::id_number_hash.eq_any(id_numbers).or(people::phone_hash.eq_any(phones)).assume_not_null();
-    people::table
-        .filter(people::id.eq_any(ids).or(by_number))
-        .order(people::id)
-        .select(Person::as_select())
-        .load(&mut conn)
-        .await
+    people::table.filter(people::id.eq_any(ids).or(by_number)).order(people::id).select(Person::as_select()).load(&mut conn).await
 }
 
 /// People by id, locked until the transaction ends.
