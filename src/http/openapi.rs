@@ -14,6 +14,7 @@ const TAGS: &[(&str, &str)] = &[
     ("people", "人员与职务 · People and the posts they hold."),
     ("sites", "阵地 · Women's Homes and the other places where work happens."),
     ("files", "文件 · Files: photographs, documents, tables."),
+    ("imports", "导入 · Tables of organizations, people and posts, checked and written whole."),
     ("plans", "计划与任务 · Work plans, tasks and indicators."),
     ("accounts", "账号与授权 · Accounts and grants."),
     ("reference", "字典 · Divisions, dictionaries, the working calendar, roles and problems."),

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::api::{ImportFilter, ImportsBy};
@@ -13,6 +14,7 @@ use crate::db::scope::below;
 use crate::http::PageRequest;
 use crate::http::page::{Counted, Listed};
 use crate::ids::{AccountId, FileId, ImportId, OperationId, OrganizationId};
+use crate::vault::sha256;
 use crate::{count_by, load_page, when};
 
 /// An import.
@@ -148,9 +150,13 @@ pub async fn get(mut conn: &AsyncPgConnection, id: ImportId) -> QueryResult<Impo
     imports::table.find(id).select(ImportRow::as_select()).first(&mut conn).await
 }
 
-/// The imports of one file, kind and place, the latest first, locked until the transaction ends: of two that are to be applied at
-/// once the second sees the first.
+/// The other imports of one file, kind and place, the latest first. One transaction at a time looks at them: of two that are to be
+/// applied at once the second sees the first.
 pub async fn lock_same(conn: &mut AsyncPgConnection, like: &ImportRow) -> QueryResult<Vec<(ImportId, ImportStatus)>> {
+    let kind = like.kind.as_str().as_bytes();
+    let name = sha256(&[&like.file_sha256, kind, like.organization_id.0.as_bytes().as_slice()].concat());
+    let number = i64::from_be_bytes(name[..8].try_into().unwrap_or_default());
+    diesel::select(pg_advisory_xact_lock(number)).execute(conn).await?;
     imports::table
         .filter(imports::file_sha256.eq(&like.file_sha256))
         .filter(imports::kind.eq(like.kind))
@@ -158,9 +164,13 @@ pub async fn lock_same(conn: &mut AsyncPgConnection, like: &ImportRow) -> QueryR
         .filter(imports::id.ne(like.id))
         .order(imports::id.desc())
         .select((imports::id, imports::status))
-        .for_update()
         .load(conn)
         .await
+}
+
+diesel::define_sql_function! {
+    /// Waits for a lock that nobody shares.
+    fn pg_advisory_xact_lock(number: BigInt);
 }
 
 /// Writes an import.
@@ -269,7 +279,7 @@ pub async fn conclude(
             imports::new_count.eq(new),
             imports::changed_count.eq(changed),
             imports::unchanged_count.eq(unchanged),
-            imports::done.eq(imports::row_count.cast::<diesel::sql_types::BigInt>()),
+            imports::done.eq(imports::row_count.cast::<BigInt>()),
             imports::version.eq(imports::version + 1),
             imports::updated_at.eq(now),
             imports::finished_at.eq(to.is_final().then_some(now)),

@@ -101,14 +101,16 @@ pub fn decoded(bytes: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
 }
 
 fn csv_text(bytes: &[u8], each: &mut impl FnMut(Line) -> bool) -> Result<(), Refusal> {
-    let text = decoded(bytes).ok_or(Refusal::Encoding)?;
+    // One kind of line end, the last line included: then the reader's count of lines is that of the rows.
+    let text = decoded(bytes).ok_or(Refusal::Encoding)?.replace("\r\n", "\n").replace('\r', "\n") + "\n";
     let mut records = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
     let mut record = csv::StringRecord::new();
     while records.read_record(&mut record).map_err(|_| Refusal::Broken)? {
         if record.len() > MOST_COLUMNS {
             return Err(Refusal::TooManyColumns);
         }
-        let number = record.position().map_or(0, |at| at.line() as u32);
+        let within: usize = record.iter().map(|field| field.matches('\n').count()).sum();
+        let number = (records.position().line() as u32).saturating_sub(1 + within as u32);
         let filled = record.iter().enumerate().filter_map(|(column, field)| Some((column, Found::Text(tidy(undefused(field))?))));
         let cells: Vec<_> = filled.collect();
         if !cells.is_empty() && !each(Line { number, cells }) {
@@ -264,12 +266,13 @@ mod tests {
 
     #[test]
     fn csv_is_read_in_both_encodings_and_rows_keep_their_numbers() {
-        let text = "名称,电话\r\n\r\n 岳阳楼区妇联\u{3000},'+8613800005678\r\n,\r\n\"云溪\"\"区\",\r\n";
+        let text = "名称,电话\r\n\r\n 岳阳楼区妇联\u{3000},'+8613800005678\r\n,\r\n\"云溪\"\"区\n\",\r\n临湘市,";
         let gb = GB18030.encode(text).0.into_owned();
         let expected = vec![
             (1, vec![(0, Found::Text("名称".to_owned())), (1, Found::Text("电话".to_owned()))]),
             (3, vec![(0, Found::Text("岳阳楼区妇联".to_owned())), (1, Found::Text("+8613800005678".to_owned()))]),
             (5, vec![(0, Found::Text("云溪\"区".to_owned()))]),
+            (7, vec![(0, Found::Text("临湘市".to_owned()))]),
         ];
         assert_eq!(rows("text/csv", text.as_bytes()), expected);
         assert_eq!(rows("text/csv", &[b"\xef\xbb\xbf", text.as_bytes()].concat()), expected);

@@ -237,7 +237,7 @@ async fn thirty_planted_faults_are_told_and_no_others() {
         (&[("uscc", json!("51430600MJK000014L"))], "", ""),
         (&[("uscc", json!("51430600MJK000014L"))], "uscc", "repeated_row"),
         (&[("division_code", json!("430602001"))], "division_code", "division"),
-        (&[("phone", json!("办公室"))], "phone", "min_length"),
+        (&[("phone", json!("办公室"))], "phone", "pattern"),
         (&[("founded_on", json!("2019-02-30"))], "founded_on", "date"),
         (&[("location.longitude", json!(200)), ("location.latitude", json!(29))], "location.longitude", "maximum"),
         (&[("location.longitude", json!(113))], "location.latitude", "required"),
