@@ -10,6 +10,7 @@ CREATE TABLE files (
     media_type text NOT NULL,
     size bigint NOT NULL CHECK (size > 0),
     sha256 bytea NOT NULL CHECK (octet_length(sha256) = 32),
+    content_key bytea NOT NULL,
     width integer,
     height integer,
     attached_type text CHECK (attached_type IN ('site')),
@@ -33,6 +34,7 @@ COMMENT ON COLUMN files.name IS 'Name as the client gave it, without folders';
 COMMENT ON COLUMN files.media_type IS 'By content, never by name';
 COMMENT ON COLUMN files.size IS 'Bytes';
 COMMENT ON COLUMN files.sha256 IS 'SHA-256 of the bytes';
+COMMENT ON COLUMN files.content_key IS 'Key of the object''s bytes, sealed by the data key for personal data';
 COMMENT ON COLUMN files.width IS 'Pixels, of images';
 COMMENT ON COLUMN files.height IS 'Pixels, of images';
 COMMENT ON COLUMN files.attached_type IS 'Kind of the object it belongs to';

@@ -131,6 +131,7 @@ diesel::table! {
         media_type -> Text,
         size -> BigInt,
         sha256 -> Bytea,
+        content_key -> Bytea,
         width -> Nullable<Integer>,
         height -> Nullable<Integer>,
         attached_type -> Nullable<Text>,

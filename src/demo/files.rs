@@ -1,20 +1,19 @@
 //! One photograph of a site, to try the operations on.
 
-use bytes::Bytes;
 use diesel_async::AsyncPgConnection;
 
 use super::{Fault, fixed_id, organization_of};
 use crate::app::App;
-use crate::files::{self, AttachableType, FilePurpose, FileRow};
+use crate::files::{self, AttachableType, ContentKey, FilePurpose, FileRow};
 use crate::vault::sha256;
 
 /// A small picture made for this purpose: the sun over the lake.
 const PICTURE: &[u8] = include_bytes!("data/site.png");
 
-/// Loads the file; its bytes go to the object store first.
+/// Loads the file.
 pub async fn load(app: &App, conn: &mut AsyncPgConnection) -> Result<(), Fault> {
     let id = fixed_id(0x8030, "1").into();
-    app.objects.put(id, Bytes::from_static(PICTURE)).await.map_err(|fault| Fault(fault.to_string()))?;
+    let key = ContentKey::generate();
     let row = FileRow {
         id,
         organization_id: organization_of("430602"),
@@ -24,6 +23,7 @@ pub async fn load(app: &App, conn: &mut AsyncPgConnection) -> Result<(), Fault> 
         media_type: "image/png".to_owned(),
         size: PICTURE.len() as i64,
         sha256: sha256(PICTURE),
+        content_key: key.sealed(&app.vault),
         width: Some(64),
         height: Some(48),
         attached_type: Some(AttachableType::Site),
@@ -31,5 +31,8 @@ pub async fn load(app: &App, conn: &mut AsyncPgConnection) -> Result<(), Fault> 
         attached_at: Some(app.clock.now()),
         created_at: app.clock.wall(),
     };
-    Ok(files::insert(conn, &row).await?)
+    if files::insert(conn, &row).await? {
+        app.objects.put(id, &key, PICTURE).await.map_err(|fault| Fault(fault.to_string()))?;
+    }
+    Ok(())
 }

@@ -1,13 +1,12 @@
 //! Three imports to try the operations on: two that wait, and one with errors; and the files behind them.
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
 use serde_json::json;
 
 use super::{Fault, fixed_id, organization_of};
 use crate::app::App;
-use crate::files::{self, FilePurpose, FileRow};
+use crate::files::{self, ContentKey, FilePurpose, FileRow};
 use crate::ids::{AccountId, ImportId};
 use crate::imports::{self, ErrorRow, ImportFailure, ImportKind, ImportMode, ImportRow, ImportStatus, PAYLOAD, SealedRow};
 use crate::vault::{Purpose, sha256};
@@ -26,7 +25,7 @@ pub async fn load(app: &App, conn: &mut AsyncPgConnection) -> Result<(), Fault> 
     let now = app.clock.wall();
     for (number, text) in [("2", GOOD), ("3", WRONG)] {
         let id = fixed_id(0x8030, number).into();
-        app.objects.put(id, Bytes::from_static(text.as_bytes())).await.map_err(|fault| Fault(fault.to_string()))?;
+        let key = ContentKey::generate();
         let row = FileRow {
             id,
             organization_id: organization_of("430602"),
@@ -36,6 +35,7 @@ pub async fn load(app: &App, conn: &mut AsyncPgConnection) -> Result<(), Fault> 
             media_type: "text/csv".to_owned(),
             size: text.len() as i64,
             sha256: sha256(text.as_bytes()),
+            content_key: key.sealed(&app.vault),
             width: None,
             height: None,
             attached_type: None,
@@ -43,7 +43,9 @@ pub async fn load(app: &App, conn: &mut AsyncPgConnection) -> Result<(), Fault> 
             attached_at: None,
             created_at: now,
         };
-        files::insert(conn, &row).await?;
+        if files::insert(conn, &row).await? {
+            app.objects.put(id, &key, text.as_bytes()).await.map_err(|fault| Fault(fault.to_string()))?;
+        }
     }
     for (number, text, failure) in [("1", GOOD, None), ("2", GOOD, None), ("3", WRONG, Some(ImportFailure::Rows))] {
         load_one(app, conn, number, text, failure, now).await?;

@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::rules::{self, AttachableType, Content, FileFault, FilePurpose};
+use super::sealing::ContentKey;
 use super::store::{self, FileRow, Readable};
 use crate::access::{Module, Permission, Scope};
 use crate::audit::Change;
@@ -213,13 +214,14 @@ pub async fn upload_file(command: Command) -> ApiResult<Reply> {
     let name = rules::clean_name(&upload.name);
     let found = rules::look_at(&name, &upload.bytes);
     // The bytes are in their place before the row names them, and no transaction waits for the store.
+    let key = ContentKey::generate();
     let stored = found.is_ok() && call.faults.is_empty() && !call.scope_for(Permission::FileWrite).is_empty();
     if stored {
-        call.app.objects.put(id, upload.bytes.clone()).await?;
+        call.app.objects.put(id, &key, &upload.bytes).await?;
     }
-    let digest = sha256(&upload.bytes);
-    let size = upload.bytes.len() as i64;
-    let outcome = command.run(async move |tx| write(tx, id, name, size, digest, found).await).await;
+    let kept =
+        Kept { id, name, size: upload.bytes.len() as i64, digest: sha256(&upload.bytes), key: key.sealed(&call.app.vault) };
+    let outcome = command.run(async move |tx| write(tx, kept, found).await).await;
     if stored && outcome.as_ref().map_or(true, |reply| reply.replayed) {
         // Should this fail, the cleaner finds it.
         drop(call.app.objects.delete(id).await);
@@ -227,20 +229,22 @@ pub async fn upload_file(command: Command) -> ApiResult<Reply> {
     outcome
 }
 
-async fn write(
-    tx: &mut Tx,
+/// What is in the object store.
+struct Kept {
     id: FileId,
     name: String,
     size: i64,
     digest: Vec<u8>,
-    found: Result<Content, FileFault>,
-) -> ApiResult<Reply> {
+    key: Vec<u8>,
+}
+
+async fn write(tx: &mut Tx, kept: Kept, found: Result<Content, FileFault>) -> ApiResult<Reply> {
     tx.require_at("organization_id").await?;
     let body: NewFile = tx.body()?;
     let (me, home) = (tx.caller()?.account_id, tx.caller()?.organization_id);
     let mut faults = Vec::new();
     let content = found.map_err(|fault| faults.push(file_fault(fault))).ok();
-    if body.sha256.is_some_and(|expected| expected != hex(&digest)) {
+    if body.sha256.is_some_and(|expected| expected != hex(&kept.digest)) {
         faults.push(FieldError::at("/sha256", "mismatch", "与文件内容不符", "is not that of the bytes that arrived"));
     }
     let mut attached = None;
@@ -256,15 +260,17 @@ async fn write(
     }
     tx.require_in(place, body.purpose.module()).await?;
     let Some(content) = content.filter(|_| faults.is_empty()) else { return Err(ApiError::invalid(faults)) };
+    let id = kept.id;
     let row = FileRow {
         id,
         organization_id: place,
         uploaded_by: me,
         purpose: body.purpose,
-        name,
+        name: kept.name,
         media_type: content.media_type.to_owned(),
-        size,
-        sha256: digest,
+        size: kept.size,
+        sha256: kept.digest,
+        content_key: kept.key,
         width: content.size.map(|(width, _)| width),
         height: content.size.map(|(_, height)| height),
         attached_type: attached.map(|(kind, _)| kind),
@@ -391,7 +397,8 @@ pub async fn download_file(call: Call, path: Path<FilePath>) -> ApiResult<HttpRe
     // A part of another version is of no use: then the whole is sent (RFC 9110, 13.1.5).
     let fits = call.if_range.as_deref().is_none_or(|wanted| wanted == etag);
     let part = call.range.as_deref().filter(|_| fits).map_or(Ok(None), |range| asked(range, size))?;
-    let stream = call.app.objects.get(row.id, part.clone()).await?;
+    let key = ContentKey::open(&call.app.vault, &row.content_key)?;
+    let stream = call.app.objects.get(row.id, &key, part.as_ref().unwrap_or(&(0..size)), size).await?;
     let mut response = HttpResponse::build(if part.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });
     if let Some(part) = &part {
         response.insert_header((CONTENT_RANGE, format!("bytes {}-{}/{size}", part.start, part.end - 1)));

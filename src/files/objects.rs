@@ -11,14 +11,24 @@ use futures_util::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
+use super::sealing::{ContentKey, Part, Tampered};
 use crate::http::{ApiError, ApiResult, Code};
 use crate::ids::FileId;
 
 /// Uploads that are held in memory at a time.
 const UPLOADS: usize = 4;
+
+/// A content as it is read.
+pub type Content = BoxStream<'static, object_store::Result<Bytes>>;
+
+impl From<Tampered> for object_store::Error {
+    fn from(fault: Tampered) -> Self {
+        Self::Generic { store: "files", source: Box::new(fault) }
+    }
+}
 
 /// Where the bytes are.
 #[derive(Clone)]
@@ -38,25 +48,27 @@ impl Objects {
     }
 
     /// Room for one upload in memory; an upload that finds none within five seconds is told to come again.
-    pub async fn room(&self) -> ApiResult<SemaphorePermit<'_>> {
-        let waited = tokio::time::timeout(std::time::Duration::from_secs(5), self.uploads.acquire()).await;
+    pub async fn room(&self) -> ApiResult<OwnedSemaphorePermit> {
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(5), Arc::clone(&self.uploads).acquire_owned()).await;
         waited.map_err(|_| ApiError::from(Code::Overloaded).caused_by("too many uploads"))?.map_err(ApiError::internal)
     }
 
-    /// Writes an object, whole or not at all.
-    pub async fn put(&self, id: FileId, bytes: Bytes) -> ApiResult<()> {
-        self.store.put(&key(id), bytes.into()).await.map(drop).map_err(unavailable)
+    /// Seals a content and writes it, whole or not at all.
+    pub async fn put(&self, id: FileId, key: &ContentKey, content: &[u8]) -> ApiResult<()> {
+        self.store.put(&place(id), key.seal(content).into()).await.map(drop).map_err(unavailable)
     }
 
-    /// Reads an object, or a part of it.
-    pub async fn get(&self, id: FileId, range: Option<Range<u64>>) -> ApiResult<BoxStream<'static, object_store::Result<Bytes>>> {
-        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        Ok(self.store.get_opts(&key(id), options).await.map_err(unavailable)?.into_stream())
+    /// Reads a part of a content of `size` bytes.
+    pub async fn get(&self, id: FileId, key: &ContentKey, wanted: &Range<u64>, size: u64) -> ApiResult<Content> {
+        let part = Part::of(wanted, size);
+        let options = GetOptions { range: Some(GetRange::Bounded(part.in_object())), ..GetOptions::default() };
+        let sealed = self.store.get_opts(&place(id), options).await.map_err(unavailable)?.into_stream();
+        Ok(key.open_part(part, sealed))
     }
 
     /// Removes an object; one that is gone already is no fault.
     pub async fn delete(&self, id: FileId) -> ApiResult<()> {
-        match self.store.delete(&key(id)).await {
+        match self.store.delete(&place(id)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(fault) => Err(unavailable(fault)),
         }
@@ -87,7 +99,7 @@ impl Objects {
 }
 
 /// Objects lie in 256 folders by the last two digits of their id, which are random.
-fn key(id: FileId) -> Path {
+fn place(id: FileId) -> Path {
     let name = id.to_string();
     Path::from(format!("{}/{name}", &name[34..]))
 }

@@ -17,7 +17,7 @@ use crate::ids::{AccountId, FileId, OrganizationId};
 use crate::{load_page, when};
 
 /// A file.
-#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[derive(Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = files)]
 #[allow(missing_docs)]
 pub struct FileRow {
@@ -29,6 +29,7 @@ pub struct FileRow {
     pub media_type: String,
     pub size: i64,
     pub sha256: Vec<u8>,
+    pub content_key: Vec<u8>,
     pub width: Option<i32>,
     pub height: Option<i32>,
     pub attached_type: Option<AttachableType>,
@@ -94,6 +95,11 @@ pub async fn lock_own(conn: &mut AsyncPgConnection, account: AccountId, id: File
         .await
 }
 
+/// One file, for work that may read it.
+pub async fn get(mut conn: &AsyncPgConnection, id: FileId) -> QueryResult<Option<FileRow>> {
+    files::table.find(id).select(FileRow::as_select()).first(&mut conn).await.optional()
+}
+
 /// One file that an account uploaded for a purpose.
 pub async fn find_own(
     mut conn: &AsyncPgConnection,
@@ -111,9 +117,9 @@ pub async fn find_own(
         .optional()
 }
 
-/// Writes a file; one that is there stays as it is.
-pub async fn insert(conn: &mut AsyncPgConnection, row: &FileRow) -> QueryResult<()> {
-    diesel::insert_into(files::table).values(row).on_conflict_do_nothing().execute(conn).await.map(drop)
+/// Writes a file; one that is there stays as it is. Returns whether it is new.
+pub async fn insert(conn: &mut AsyncPgConnection, row: &FileRow) -> QueryResult<bool> {
+    diesel::insert_into(files::table).values(row).on_conflict_do_nothing().execute(conn).await.map(|written| written > 0)
 }
 
 /// Forgets a file.

@@ -12,6 +12,7 @@ use diesel_async::AsyncPgConnection;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::future::{Ready, ready};
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::document::Operation;
@@ -67,6 +68,8 @@ pub struct Upload {
     pub name: String,
     /// Its bytes.
     pub bytes: Bytes,
+    /// Its room in memory, given back with the last copy.
+    pub room: Arc<OwnedSemaphorePermit>,
 }
 
 /// What the gate found out.

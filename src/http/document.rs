@@ -3,11 +3,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use actix_web::http::Method;
 use jsonschema::error::ValidationErrorKind as Kind;
-use jsonschema::{Draft, ValidationError, Validator, ValidatorMap};
+use jsonschema::{Draft, PatternCache, Registry, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
 use super::problem::{ApiError, ApiResult, Code, FieldError, Place};
@@ -34,8 +34,8 @@ pub struct Operation {
     /// Rate limit policy.
     pub policy: &'static str,
     parameters: Vec<Parameter>,
-    /// Where its body's validator is.
-    body: Option<String>,
+    /// Its body's validator.
+    body: Option<Arc<Validator>>,
 }
 
 /// What body an operation takes.
@@ -65,8 +65,7 @@ struct Parameter {
     place: ParameterPlace,
     required: bool,
     shape: Shape,
-    /// Where its validator is.
-    validator: String,
+    validator: Arc<Validator>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,7 +93,6 @@ pub struct Document {
     pub bytes: actix_web::web::Bytes,
     operations: Vec<Operation>,
     paths: matchit::Router<HashMap<Method, usize>>,
-    validators: ValidatorMap,
 }
 
 /// What a path and method lead to.
@@ -123,12 +121,15 @@ impl Document {
                 schemas.insert(name.clone(), rebase(schema));
             }
         }
+        let registry = Registry::new().add(SCHEMAS, json!({ "$defs": schemas })).and_then(|all| all.prepare());
+        let registry = registry.unwrap_or_else(|fault| panic!("the document's schemas are not whole: {fault}"));
+        let mut validators = Validators { registry: &registry, patterns: PatternCache::new(), built: HashMap::new() };
         for (path, item) in json["paths"].as_object().into_iter().flatten() {
             let mut methods = HashMap::new();
             for (method, operation) in item.as_object().into_iter().flatten() {
                 let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
                 methods.insert(method.clone(), operations.len());
-                operations.push(Operation::read(&json, path, method, operation, &mut schemas));
+                operations.push(Operation::read(&json, path, method, operation, &mut validators));
             }
             by_path.push((path.clone(), methods));
         }
@@ -136,13 +137,8 @@ impl Document {
         for (path, methods) in by_path {
             paths.insert(path.clone(), methods).unwrap_or_else(|fault| panic!("path {path}: {fault}"));
         }
-        let validators = jsonschema::options()
-            .with_draft(Draft::Draft202012)
-            .should_validate_formats(true)
-            .build_map(&json!({ "$defs": schemas }))
-            .unwrap_or_else(|fault| panic!("the document's schemas do not compile: {fault}"));
         let bytes = serde_json::to_vec(&json).expect("a JSON value serializes").into();
-        Self { json, bytes, operations, paths, validators }
+        Self { json, bytes, operations, paths }
     }
 
     /// Every operation.
@@ -167,9 +163,9 @@ impl Document {
 
     /// Checks a body. Wrong shape: an error with the first pointer (400). Broken rules: every fault, for the right moment (422).
     pub fn check_body(&self, operation: &Operation, body: &Value) -> ApiResult<Vec<FieldError>> {
-        let Some(name) = &operation.body else { return Ok(vec![]) };
+        let Some(validator) = &operation.body else { return Ok(vec![]) };
         let mut faults = Vec::new();
-        for error in self.validator(name).iter_errors(body) {
+        for error in validator.iter_errors(body) {
             collect(&error, &mut faults)?;
         }
         Ok(faults)
@@ -183,9 +179,10 @@ impl Document {
         if let Some(name) = response["$ref"].as_str().and_then(|name| name.strip_prefix("#/components/responses/")) {
             response = &self.json["components"]["responses"][name];
         }
-        let Some((_, content)) = response["content"].as_object().and_then(|content| content.iter().next()) else { return Ok(()) };
-        let schema = json!({ "$defs": self.json["components"]["schemas"].as_object().map(|all| all.iter()
-            .map(|(name, schema)| (name.clone(), rebase(schema))).collect::<Map<_, _>>()), "allOf": [rebase(&content["schema"])] });
+        let contents = response["content"].as_object();
+        let json = contents.and_then(|contents| contents.iter().find(|(media_type, _)| media_type.ends_with("json")));
+        let Some((_, content)) = json else { return Ok(()) };
+        let schema = json!({ "components": { "schemas": self.json["components"]["schemas"] }, "allOf": [content["schema"]] });
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .should_validate_formats(true)
@@ -280,29 +277,21 @@ impl Document {
             },
             Shape::List => text.split(',').map(Value::from).collect(),
         };
-        let validator = self.validator(&parameter.validator);
-        let first = validator.iter_errors(&value).next().map(|error| describe(&error));
+        let first = parameter.validator.iter_errors(&value).next().map(|error| describe(&error));
         match first {
             None => Ok(value),
             Some(fault) => Err(place(fault)),
         }
     }
-
-    fn validator(&self, pointer: &str) -> &Validator {
-        self.validators.get(pointer).unwrap_or_else(|| panic!("no validator {pointer}"))
-    }
 }
 
 impl Operation {
-    fn read(json: &Value, path: &str, method: Method, operation: &Value, schemas: &mut Map<String, Value>) -> Self {
+    fn read(json: &Value, path: &str, method: Method, operation: &Value, validators: &mut Validators) -> Self {
         let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
         let need = access::need_of(&id).unwrap_or_else(|| panic!("operation {id} is not in access::OPERATIONS"));
         let mut parameters = Vec::new();
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap_or_default().to_owned();
-            let schema = format!("{id}.{name}");
-            let validator = pointer(&schema);
-            schemas.insert(schema, json!({ "allOf": [rebase(&parameter["schema"])] }));
             parameters.push(Parameter {
                 place: match parameter["in"].as_str() {
                     Some("path") => ParameterPlace::Path,
@@ -311,20 +300,15 @@ impl Operation {
                 },
                 required: parameter["required"].as_bool().unwrap_or(false),
                 shape: shape(json, &parameter["schema"]),
+                validator: validators.of(&parameter["schema"]),
                 name,
-                validator,
             });
         }
         let content = &operation["requestBody"]["content"];
         let takes = [Takes::Json, Takes::Form].into_iter().find(|takes| content[takes.media_type()].is_object());
         let takes = takes.unwrap_or(Takes::Nothing);
         let schema = &content[takes.media_type()]["schema"];
-        let body = schema.is_object().then(|| {
-            let name = format!("{id}.body");
-            let validator = pointer(&name);
-            schemas.insert(name, rebase(schema));
-            validator
-        });
+        let body = schema.is_object().then(|| validators.of(schema));
         let needs = |header: &str| {
             parameters.iter().any(|known| known.required && known.place == ParameterPlace::Header && known.name == header)
         };
@@ -344,9 +328,29 @@ impl Operation {
     }
 }
 
-/// Where the validator of a schema is found.
-fn pointer(schema: &str) -> String {
-    format!("#/$defs/{}", schema.replace('~', "~0").replace('/', "~1"))
+/// Where the document's schemas are, for one another's references.
+const SCHEMAS: &str = "urn:half-sky:schemas";
+
+/// Builds the validators: one for each schema that a parameter or body has, however many have it.
+struct Validators<'a> {
+    registry: &'a Registry<'a>,
+    patterns: PatternCache,
+    built: HashMap<String, Arc<Validator>>,
+}
+
+impl Validators<'_> {
+    fn of(&mut self, schema: &Value) -> Arc<Validator> {
+        let schema = rebase(schema);
+        let built = self.built.entry(schema.to_string()).or_insert_with(|| {
+            let options = jsonschema::options()
+                .with_draft(Draft::Draft202012)
+                .should_validate_formats(true)
+                .with_registry(self.registry)
+                .with_pattern_cache(self.patterns.clone());
+            Arc::new(options.build(&schema).unwrap_or_else(|fault| panic!("{schema} does not compile: {fault}")))
+        });
+        Arc::clone(built)
+    }
 }
 
 fn allowed(methods: &HashMap<Method, usize>) -> String {
@@ -373,13 +377,15 @@ fn shape(json: &Value, schema: &Value) -> Shape {
     }
 }
 
-/// Points references at `$defs`, where the validators are compiled.
+/// Points references at [`SCHEMAS`].
 fn rebase(schema: &Value) -> Value {
     match schema {
         Value::Object(members) => members
             .iter()
             .map(|(name, value)| match (name.as_str(), value.as_str()) {
-                ("$ref", Some(target)) => (name.clone(), json!(target.replace("#/components/schemas/", "#/$defs/"))),
+                ("$ref", Some(target)) => {
+                    (name.clone(), json!(target.replace("#/components/schemas/", &format!("{SCHEMAS}#/$defs/"))))
+                }
                 _ => (name.clone(), rebase(value)),
             })
             .collect(),

@@ -1,11 +1,14 @@
 //! Forms with one file, `multipart/form-data` (RFC 7578): each part once, texts in UTF-8, the file in the part `file`. The texts
 //! are checked like a JSON body; a fingerprint of the parts stands for the body, so that a repeat may have another boundary.
 
+use std::sync::Arc;
+
 use actix_multipart::{Field, Multipart, MultipartError};
 use actix_web::http::header::HeaderMap;
 use actix_web::web::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::call::Upload;
 use super::document::Operation;
@@ -22,8 +25,9 @@ const PARTS: usize = 20;
 /// Longest text of a part.
 const LONGEST_TEXT: usize = 10_000;
 
-/// Reads and checks a form.
-pub async fn read(operation: &Operation, headers: &HeaderMap, bytes: Bytes) -> ApiResult<Body> {
+/// Reads and checks a form, for which there is room in memory.
+pub async fn read(operation: &Operation, headers: &HeaderMap, bytes: Bytes, room: OwnedSemaphorePermit) -> ApiResult<Body> {
+    let room = Arc::new(room);
     let mut parts = Multipart::new(headers, stream::iter([Ok::<_, actix_web::error::PayloadError>(bytes)]));
     let (mut texts, mut upload, mut fingerprint) = (Map::new(), None, Vec::new());
     while let Some(part) = parts.next().await {
@@ -37,7 +41,7 @@ pub async fn read(operation: &Operation, headers: &HeaderMap, bytes: Bytes) -> A
         fingerprint.push((name.clone(), file_name.clone(), sha256(&content)));
         if name == FILE {
             texts.insert(name, Value::String(String::new()));
-            upload = Some(Upload { name: file_name.unwrap_or_default(), bytes: content });
+            upload = Some(Upload { name: file_name.unwrap_or_default(), bytes: content, room: Arc::clone(&room) });
         } else {
             let text = String::from_utf8(content.to_vec()).ok().filter(|text| text.len() <= LONGEST_TEXT);
             let text = text.ok_or_else(|| broken(&name, "type", "应为文本", "must be a text in UTF-8"))?;

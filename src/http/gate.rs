@@ -255,9 +255,9 @@ async fn admit_route(
         Takes::Nothing => Body::default(),
         Takes::Json => json_body(operation, read_body(request, app.config.body_limit).await?)?,
         Takes::Form => {
-            let _room = app.objects.room().await?;
+            let room = app.objects.room().await?;
             let bytes = read_body(request, form::LARGEST).await?;
-            form::read(operation, request.headers(), bytes).await?
+            form::read(operation, request.headers(), bytes, room).await?
         }
     };
     // 400: a missing key

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use actix_web::http::header::{CONTENT_DISPOSITION, HeaderValue};
 use actix_web::{HttpResponse, get};
-use futures_util::TryStreamExt;
 use rust_xlsxwriter::{Color, DataValidation, Format, Workbook, Worksheet, XlsxError};
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,11 +15,11 @@ use super::kinds::{self, Kind};
 use super::rules::{ImportKind, MOST_ERRORS, MOST_ROWS};
 use super::store;
 use crate::db::scope::covers;
-use crate::filters;
 use crate::http::{ApiError, ApiResult, Call, Code, Language, Path, Query};
 use crate::ids::OrganizationId;
 use crate::sheets::SheetFormat;
 use crate::sheets::read::{self, Found};
+use crate::{files, filters};
 
 /// Path of a template.
 #[derive(Deserialize, IntoParams)]
@@ -169,15 +168,8 @@ pub async fn download_import_errors(call: Call, path: Path<FailedImportPath>) ->
     let mine = import.created_by == call.signed_in()?.account_id;
     let file = import.file_id.filter(|_| mine).ok_or(Code::NotFound)?;
     let errors = store::first_errors(&conn, import.id, MOST_ERRORS as i64).await?;
-    let parts: Vec<bytes::Bytes> = call
-        .app
-        .objects
-        .get(file, None)
-        .await?
-        .try_collect()
-        .await
-        .map_err(|fault| ApiError::from(Code::Unavailable).caused_by(fault))?;
-    let (bytes, media_type) = (bytes::Bytes::from(parts.concat()), import.media_type.clone());
+    let bytes = files::content(&call.app, &conn, file).await?.ok_or(Code::NotFound)?;
+    let media_type = import.media_type.clone();
     let mut by_row: HashMap<u32, Vec<(Option<usize>, String)>> = HashMap::new();
     for error in errors {
         let column = column_of(&import, &error);

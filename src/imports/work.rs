@@ -8,7 +8,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::pooled_connection::deadpool::Object;
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
-use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
 use super::columns::Cells;
@@ -21,6 +20,7 @@ use crate::accounts;
 use crate::app::App;
 use crate::audit::{self, Actor, Change};
 use crate::db::scope::covers;
+use crate::files;
 use crate::http::problem::Place;
 use crate::http::{Bilingual, FieldError};
 use crate::ids::{AccountId, ImportId, OrganizationId};
@@ -304,7 +304,11 @@ async fn validate(app: &App, mut conn: Object<AsyncPgConnection>, import: &Impor
     let wall = app.clock.wall();
     store::restart(&mut conn, import.id).await?;
     let kind = kinds::of(import.kind);
-    let source = match bytes_of(app, import).await? {
+    let content = match import.file_id {
+        Some(file) => files::content(app, &conn, file).await.map_err(|fault| Halt::Failed(fault.to_string()))?,
+        None => None,
+    };
+    let source = match content {
         Some(bytes) => bytes,
         None => {
             store::end(&mut conn, import.id, ImportStatus::Failed, Some(ImportFailure::FileGone), wall).await?;
@@ -332,14 +336,6 @@ async fn validate(app: &App, mut conn: Object<AsyncPgConnection>, import: &Impor
         return if concluded { Ok(()) } else { Err(Halt::Stopped) };
     }
     fail(app, &mut conn, import, ImportFailure::Rows, faults).await
-}
-
-/// The file; none: it is gone.
-async fn bytes_of(app: &App, import: &ImportRow) -> Result<Option<bytes::Bytes>, Halt> {
-    let Some(file) = import.file_id else { return Ok(None) };
-    let stream = app.objects.get(file, None).await.map_err(|fault| Halt::Failed(fault.to_string()))?;
-    let parts: Vec<bytes::Bytes> = stream.try_collect().await.map_err(|fault| Halt::Failed(fault.to_string()))?;
-    Ok(Some(parts.concat().into()))
 }
 
 /// Reads the file in a thread of its own and stages what comes.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::operations::{self, GoOn, OperationStatus, StartedBy};
 use super::store::{self, Resealed};
 use crate::app::App;
+use crate::files;
 use crate::http::Code;
 use crate::ids::OperationId;
 use crate::jobs;
@@ -50,6 +51,14 @@ const SEALED: &[SealedColumn] = &[
         key_type: "uuid",
         column: "id_number",
         place: "people.id_number",
+        purpose: Purpose::Personal,
+    },
+    SealedColumn {
+        table: "files",
+        key: "id",
+        key_type: "uuid",
+        column: "content_key",
+        place: files::CONTENT_KEY,
         purpose: Purpose::Personal,
     },
     SealedColumn {

@@ -72,6 +72,66 @@ async fn kill_9_during_200_writes_loses_nothing_that_was_answered_and_leaves_not
 }
 
 #[actix_web::test]
+async fn kill_9_during_uploads_leaves_every_file_whole_or_absent() {
+    const FILES: usize = 60;
+    const ANSWERS_BEFORE_THE_END: usize = 15;
+    let database = Database::create().await;
+    let installation = Installation::on(&database);
+    let mut program = installation.serve().await;
+    let officer = program.sign_in("county-officer").await;
+    let content = |number: usize| format!("第 {number} 份材料\n").repeat(40_000).into_bytes();
+    let upload = async |client: &Client, number: usize| {
+        let head = format!(
+            "--file\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nother\r\n--file\r\n\
+             Content-Disposition: form-data; name=\"file\"; filename=\"{number}.txt\"\r\n\r\n"
+        );
+        let body = [head.as_bytes(), &content(number), b"\r\n--file--\r\n"].concat();
+        let request = client.post_with_key("/api/v1/files", &format!("file-{number}"));
+        request.header("Content-Type", "multipart/form-data; boundary=file").body(body).attempt().await
+    };
+    let (next, answered) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let uploader = async || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= FILES {
+                return;
+            }
+            let Ok(answer) = upload(&officer, number).await else { return };
+            let mut answered = answered.lock().unwrap();
+            answered.insert(number, answer.expect(201).text("/url"));
+            if answered.len() == ANSWERS_BEFORE_THE_END {
+                program.signal(Signal::SIGKILL);
+            }
+        }
+    };
+    join_all((0..4).map(|_| uploader())).await;
+    let answered = answered.into_inner().unwrap();
+    assert!((ANSWERS_BEFORE_THE_END..FILES).contains(&answered.len()), "killed in the middle, after {}", answered.len());
+    program.end().await;
+
+    let program = installation.serve().await;
+    let officer = program.anonymous().with_token(officer.token());
+    for (number, url) in &answered {
+        assert!(officer.get(url).answer().await.expect(200).bytes == content(*number), "file {number}");
+    }
+    // Rows of uploads that were not answered have their content, too.
+    let listed = officer.get("/api/v1/files?purpose=other&limit=100").answer().await.expect(200);
+    let files = listed.json["items"].as_array().unwrap();
+    assert!(files.len() >= answered.len());
+    for file in files {
+        let name = file["name"].as_str().unwrap();
+        let number: usize = name.strip_suffix(".txt").unwrap().parse().unwrap();
+        let bytes = officer.get(file["url"].as_str().unwrap()).answer().await.expect(200).bytes;
+        assert!(bytes == content(number), "{name}");
+    }
+    for number in (0..FILES).filter(|number| !answered.contains_key(number)) {
+        upload(&officer, number).await.unwrap().expect(201);
+    }
+    let listed = officer.get("/api/v1/files?purpose=other&limit=100").answer().await.expect(200);
+    assert_eq!(listed.json["items"].as_array().unwrap().len(), FILES, "none twice, none missing");
+}
+
+#[actix_web::test]
 async fn clients_that_disconnect_in_the_middle_of_writes_leave_all_or_nothing_and_the_pool_intact() {
     const CLIENTS: usize = 100;
     let database = Database::create().await;

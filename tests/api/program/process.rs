@@ -138,7 +138,9 @@ pub struct Installation {
 impl Installation {
     /// On a database of the tests' server.
     pub fn on(database: &Database) -> Self {
-        Self::at(&database.login_url(), &database.owner_url(), server().postgres.bin_dir())
+        let mut installation = Self::at(&database.login_url(), &database.owner_url(), server().postgres.bin_dir());
+        installation.settings.push(("HALF_SKY_FILES", database.files().display().to_string()));
+        installation
     }
 
     /// On any database.
