@@ -352,8 +352,10 @@ impl Forest {
                 depth += 1;
                 at = parent;
                 silent |= self.entries[parent].faulty;
-                if parent == index || depth > 20 {
-                    circle = true;
+                circle = parent == index;
+                // Below a circle, or deeper than there are levels: told at a row further up.
+                silent |= depth > 20;
+                if circle || depth > 20 {
                     break;
                 }
             }

@@ -163,6 +163,13 @@ async fn write(
         };
         match before {
             None => {
+                // A number that is shown masked belongs to somebody who is known.
+                let shown = ["phone", "id_number"].into_iter().filter(|field| row.cells.text(field).is_some_and(is_masked));
+                let masked: Vec<FieldError> = shown.map(|field| unlike(&format!("/{field}"))).collect();
+                if !masked.is_empty() {
+                    masked.into_iter().for_each(|fault| work.fault(row, fault));
+                    continue;
+                }
                 work.count_new();
                 new.push(Person { created_at: now, updated_at: now, ..fresh(said, organization_id) });
             }
@@ -243,16 +250,8 @@ fn edited(said: &Said, organization_id: OrganizationId, before: &Person) -> Resu
     let cells = &said.row.cells;
     let made = fresh(said, organization_id);
     let mut after = Person { organization_id, name: made.name, ..before.clone() };
-    let differs = |field| {
-        FieldError::at(
-            field,
-            "masked",
-            "掩码号码与现有号码不符，请填写完整号码",
-            "is masked and not the number there is; give all of it",
-        )
-    };
     match cells.text("phone").filter(|number| is_masked(number)) {
-        Some(masked) if Some(masked) != before.phone_masked.as_deref() => return Err(differs("/phone")),
+        Some(masked) if Some(masked) != before.phone_masked.as_deref() => return Err(unlike("/phone")),
         Some(_) => {}
         None if cells.has("phone") && made.phone_hash != before.phone_hash => {
             (after.phone, after.phone_hash, after.phone_masked) = (made.phone, made.phone_hash, made.phone_masked);
@@ -260,7 +259,7 @@ fn edited(said: &Said, organization_id: OrganizationId, before: &Person) -> Resu
         None => {}
     }
     match cells.text("id_number").filter(|number| is_masked(number)) {
-        Some(masked) if Some(masked) != before.id_number_masked.as_deref() => return Err(differs("/id_number")),
+        Some(masked) if Some(masked) != before.id_number_masked.as_deref() => return Err(unlike("/id_number")),
         Some(_) => {}
         None if cells.has("id_number") && made.id_number_hash != before.id_number_hash => {
             (after.id_number, after.id_number_hash, after.id_number_masked) =
@@ -287,6 +286,11 @@ fn edited(said: &Said, organization_id: OrganizationId, before: &Person) -> Resu
         after.tags = made.tags;
     }
     Ok(after)
+}
+
+fn unlike(pointer: &str) -> FieldError {
+    let (zh, en) = ("掩码号码与现有号码不符，请填写完整号码", "is masked and not the number there is; give all of it");
+    FieldError::at(pointer, "masked", zh, en)
 }
 
 fn is_same(one: &Person, other: &Person) -> bool {
