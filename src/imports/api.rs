@@ -188,7 +188,8 @@ pub fn column_of(import: &ImportRow, error: &ErrorRow) -> Option<usize> {
 }
 
 impl ImportErrorView {
-    fn of(import: &ImportRow, row: ErrorRow, language: Language) -> Self {
+    /// The view of a row.
+    pub fn of(import: &ImportRow, row: ErrorRow, language: Language) -> Self {
         let place = column_of(import, &row);
         let column = row.field.filter(|field| !field.starts_with('#'));
         let known = column.as_ref().and_then(|field| kinds::of(import.kind).columns.iter().find(|known| known.field == *field));

@@ -365,7 +365,7 @@ impl Forest {
                 None
             } else if circle {
                 Some(FieldError::at(pointer, "cycle", "上级关系成环", "hangs below itself"))
-            } else if entry.known == Some(place) {
+            } else if silent || entry.known == Some(place) {
                 None
             } else {
                 self.parent_fault(index, pointer)
