@@ -217,7 +217,8 @@ async fn thirty_planted_faults_are_told_and_no_others() {
     let mut expected = Vec::new();
     let (one, two) = ("0168028c-2f00-7000-9000-000000000001", "0168028c-2f00-7000-9000-000000000002");
     let many = (0..21).map(|number| format!("标签{number}")).collect::<Vec<_>>().join(",");
-    let faults: &[(&[(&str, Value)], &str, &str)] = &[
+    type Fault<'a> = (&'a [(&'a str, Value)], &'a str, &'a str);
+    let faults: &[Fault<'_>] = &[
         (&[("kind", Value::Null)], "kind", "required"),
         (&[("kind", json!("居委会"))], "kind", "enum"),
         (&[("name", Value::Null)], "name", "required"),

@@ -77,19 +77,19 @@ impl Tree {
     }
 
     /// The organization that a row names by its id, code or full path; none: it names none.
-    fn named(&self, cells: &Cells) -> Result<Option<OrganizationId>, FieldError> {
+    fn named(&self, cells: &Cells) -> Result<Option<OrganizationId>, Box<FieldError>> {
         if let Some(id) = cells.parsed::<uuid::Uuid>("organization_id").map(OrganizationId) {
-            return if self.is_active(id) { Ok(Some(id)) } else { Err(FieldError::unknown_reference("/organization_id")) };
+            return if self.is_active(id) { Ok(Some(id)) } else { Err(FieldError::unknown_reference("/organization_id").into()) };
         }
         if let Some(code) = cells.text("organization_code") {
             let found = self.by_code.get(code).copied().map(Some);
-            return found.ok_or_else(|| FieldError::unknown_reference("/organization_code"));
+            return found.ok_or_else(|| FieldError::unknown_reference("/organization_code").into());
         }
         let Some(path) = cells.text("organization_path") else { return Ok(None) };
         match self.by_path.get(&self.full(path)) {
             Some(Some(id)) => Ok(Some(*id)),
-            Some(None) => Err(ambiguous("/organization_path")),
-            None => Err(FieldError::unknown_reference("/organization_path")),
+            Some(None) => Err(ambiguous("/organization_path").into()),
+            None => Err(FieldError::unknown_reference("/organization_path").into()),
         }
     }
 

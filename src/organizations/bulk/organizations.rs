@@ -510,10 +510,10 @@ async fn write(work: &mut Work, forest: &Forest, part: &[usize], codes: &mut Cod
                 faults.push(taken("/division_code"));
             }
         }
-        if let Some(uscc) = after.uscc.as_deref() {
-            if active && holders.iter().any(|(id, _, held)| held.as_deref() == Some(uscc) && *id != after.id) {
-                faults.push(taken("/uscc"));
-            }
+        if let Some(uscc) = after.uscc.as_deref().filter(|_| active)
+            && holders.iter().any(|(id, _, held)| held.as_deref() == Some(uscc) && *id != after.id)
+        {
+            faults.push(taken("/uscc"));
         }
         if active {
             let own = [(&after.division_code, &mut codes.divisions, "/division_code"), (&after.uscc, &mut codes.usccs, "/uscc")];

@@ -101,7 +101,7 @@ fn said(work: &mut Work, tree: &Tree, row: Row) -> Option<Said> {
     let (sex, birth_year) = agree(&mut faults, &numbers, row.cells.parsed("sex"), birth_year);
     all.extend(faults.into_inner());
     let organization_id = tree.named(&row.cells).unwrap_or_else(|fault| {
-        all.push(fault);
+        all.push(*fault);
         None
     });
     if all.is_empty() {
@@ -174,7 +174,7 @@ async fn write(
                 new.push(Person { created_at: now, updated_at: now, ..fresh(said, organization_id) });
             }
             Some(before) => match edited(said, organization_id, &before) {
-                Err(fault) => work.fault(row, fault),
+                Err(fault) => work.fault(row, *fault),
                 Ok(after) => {
                     let same = is_same(&before, &after);
                     work.count_known(!same);
@@ -246,12 +246,12 @@ fn fresh(said: &Said, organization_id: OrganizationId) -> Person {
 }
 
 /// What a row makes of a record. What the table has no column for stays, and so does a number that is shown masked.
-fn edited(said: &Said, organization_id: OrganizationId, before: &Person) -> Result<Person, FieldError> {
+fn edited(said: &Said, organization_id: OrganizationId, before: &Person) -> Result<Person, Box<FieldError>> {
     let cells = &said.row.cells;
     let made = fresh(said, organization_id);
     let mut after = Person { organization_id, name: made.name, ..before.clone() };
     match cells.text("phone").filter(|number| is_masked(number)) {
-        Some(masked) if Some(masked) != before.phone_masked.as_deref() => return Err(unlike("/phone")),
+        Some(masked) if Some(masked) != before.phone_masked.as_deref() => return Err(unlike("/phone").into()),
         Some(_) => {}
         None if cells.has("phone") && made.phone_hash != before.phone_hash => {
             (after.phone, after.phone_hash, after.phone_masked) = (made.phone, made.phone_hash, made.phone_masked);
@@ -259,7 +259,7 @@ fn edited(said: &Said, organization_id: OrganizationId, before: &Person) -> Resu
         None => {}
     }
     match cells.text("id_number").filter(|number| is_masked(number)) {
-        Some(masked) if Some(masked) != before.id_number_masked.as_deref() => return Err(unlike("/id_number")),
+        Some(masked) if Some(masked) != before.id_number_masked.as_deref() => return Err(unlike("/id_number").into()),
         Some(_) => {}
         None if cells.has("id_number") && made.id_number_hash != before.id_number_hash => {
             (after.id_number, after.id_number_hash, after.id_number_masked) =
@@ -271,10 +271,10 @@ fn edited(said: &Said, organization_id: OrganizationId, before: &Person) -> Resu
     let fixed = after.id_number_hash.is_some() && said.numbers.id_number_hash.is_none();
     let disagrees = |field| FieldError::at(field, "disagrees", "与身份证号码不一致", "disagrees with the identity number");
     if fixed && said.sex.is_some_and(|sex| Some(sex) != before.sex) {
-        return Err(disagrees("/sex"));
+        return Err(disagrees("/sex").into());
     }
     if fixed && said.birth_year.is_some_and(|year| Some(year) != before.birth_year) {
-        return Err(disagrees("/birth_year"));
+        return Err(disagrees("/birth_year").into());
     }
     if !fixed && (cells.has("sex") || said.sex.is_some()) {
         after.sex = said.sex;

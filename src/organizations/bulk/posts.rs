@@ -121,7 +121,7 @@ fn said(work: &mut Work, tree: &Tree, row: Row) -> Option<Said> {
         (None, None, None) => Who::Nobody,
     };
     let organization_id = tree.named(&row.cells).unwrap_or_else(|fault| {
-        faults.push(fault);
+        faults.push(*fault);
         None
     });
     if faults.is_empty() {
@@ -147,18 +147,16 @@ async fn people(work: &mut Work, tree: &Tree, rows: &[Said]) -> Result<Vec<Perso
     Ok(found)
 }
 
-fn person_of(said: &Said, people: &[Person]) -> Result<Option<PersonId>, FieldError> {
+fn person_of(said: &Said, people: &[Person]) -> Result<Option<PersonId>, Box<FieldError>> {
     let find = |fits: &dyn Fn(&Person) -> bool, pointer: &str| {
         let mut fitting = people.iter().filter(|person| fits(person));
         match (fitting.next(), fitting.next()) {
             (Some(only), None) => Ok(Some(only.id)),
-            (Some(_), Some(_)) => Err(FieldError::at(
-                pointer,
-                "ambiguous",
-                "有多人符合，请改用身份证号或 ID",
-                "fits several people; use the identity number or the id",
-            )),
-            (None, _) => Err(FieldError::unknown_reference(pointer)),
+            (Some(_), Some(_)) => {
+                let (zh, en) = ("有多人符合，请改用身份证号或 ID", "fits several people; use the identity number or the id");
+                Err(Box::new(FieldError::at(pointer, "ambiguous", zh, en)))
+            }
+            (None, _) => Err(Box::new(FieldError::unknown_reference(pointer))),
         }
     };
     match &said.person {
@@ -191,7 +189,7 @@ async fn write(
         let (before, after) = match meant(tree, said, &people, &there, now) {
             Ok(pair) => pair,
             Err(fault) => {
-                work.fault(row, fault);
+                work.fault(row, *fault);
                 continue;
             }
         };
@@ -236,12 +234,12 @@ fn meant(
     people: &[Person],
     there: &[Post],
     now: chrono::DateTime<chrono::Utc>,
-) -> Result<(Option<Post>, Post), FieldError> {
+) -> Result<(Option<Post>, Post), Box<FieldError>> {
     let cells = &said.row.cells;
     let named = cells.parsed::<Uuid>("id").map(PostId);
     let by_id = named.and_then(|id| there.iter().find(|post| post.id == id && tree.nodes.contains_key(&post.organization_id)));
     if named.is_some() && by_id.is_none() {
-        return Err(FieldError::unknown_reference("/id"));
+        return Err(FieldError::unknown_reference("/id").into());
     }
     let person_id = person_of(said, people)?.or(by_id.map(|post| post.person_id));
     let person_id = person_id.ok_or_else(|| {
@@ -264,12 +262,12 @@ fn meant(
         } else {
             "/organization_id"
         };
-        return Err(FieldError::at(
+        return Err(Box::new(FieldError::at(
             pointer,
             "by_action",
             "换人、换职务或换组织须另建职务",
             "another person, position or organization is another post",
-        ));
+        )));
     }
     let before = by_id.or_else(|| there.iter().find(|post| same(post) && post.from_on == from_on)).cloned();
     let to_on = if cells.has("to_on") { cells.parsed("to_on") } else { before.as_ref().and_then(|post| post.to_on) };
@@ -294,7 +292,7 @@ fn meant(
         updated_at: now,
     };
     if after.to_on.is_some_and(|last| last < after.from_on) {
-        return Err(FieldError::at("/to_on", "before_start", "不能早于开始日期", "must not be before from_on"));
+        return Err(Box::new(FieldError::at("/to_on", "before_start", "不能早于开始日期", "must not be before from_on")));
     }
     Ok((before, after))
 }
