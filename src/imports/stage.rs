@@ -240,9 +240,14 @@ fn shown(found: &Found) -> Option<String> {
     }
 }
 
-/// A text as far as an error shows it.
+/// A value as far as an error shows it.
 pub fn shortened(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(100).collect()
+    cut(text, 100)
+}
+
+/// So many letters of a text, without control characters.
+pub fn cut(text: &str, longest: usize) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(longest).collect()
 }
 
 #[cfg(test)]

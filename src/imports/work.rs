@@ -409,8 +409,8 @@ async fn fail(
         // A column without a field is told by its letters.
         field: fault.field.or_else(|| fault.column.map(|column| format!("#{column}"))),
         code: fault.code.into_owned(),
-        zh: shortened(&fault.message.zh),
-        en: shortened(&fault.message.en),
+        zh: stage::cut(&fault.message.zh, 1000),
+        en: stage::cut(&fault.message.en, 1000),
         value: fault.value,
     };
     let errors: Vec<ErrorRow> = (1..).zip(faults.into_iter().take(MOST_ERRORS)).map(error).collect();
