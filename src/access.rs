@@ -113,6 +113,8 @@ permissions! {
     PlanRead = "plan.read", Some(Module::Plans), reads PlanRead, STAFF;
     FileRead = "file.read", None, reads FileRead, STAFF;
     FileWrite = "file.write", None, reads FileRead, &[PlatformAdmin, OrgAdmin, Manager, Officer];
+    ImportRead = "import.read", None, reads ImportRead, &[PlatformAdmin, OrgAdmin, Officer];
+    ImportWrite = "import.write", None, reads ImportRead, &[PlatformAdmin, OrgAdmin, Officer];
     AccountRead = "account.read", Some(Module::System), reads AccountRead, &[PlatformAdmin, OrgAdmin];
     AccountWrite = "account.write", Some(Module::System), reads AccountRead, &[PlatformAdmin, OrgAdmin];
     GrantWrite = "grant.write", Some(Module::System), reads AccountRead, &[PlatformAdmin, OrgAdmin];
@@ -283,6 +285,16 @@ pub const OPERATIONS: &[(&str, Need)] = &[
     ("get_export", SignedIn),
     ("cancel_export", SignedIn),
     ("download_export", SignedIn),
+    // imports
+    ("list_imports", Holds(P::ImportRead)),
+    ("count_imports", Holds(P::ImportRead)),
+    ("start_import", Holds(P::ImportWrite)),
+    ("get_import_template", Holds(P::ImportRead)),
+    ("get_import", Holds(P::ImportRead)),
+    ("list_import_errors", Holds(P::ImportRead)),
+    ("download_import_errors", Holds(P::ImportRead)),
+    ("apply_import", Holds(P::ImportWrite)),
+    ("cancel_import", Holds(P::ImportWrite)),
     // running the service
     ("list_audit_entries", Holds(P::AuditRead)),
     ("list_audit_checkpoints", Holds(P::AuditRead)),
@@ -352,11 +364,21 @@ impl Scope {
         Self { places }
     }
 
+    /// One place, for work that is done for an organization.
+    pub fn at(place: OrganizationId) -> Self {
+        Self { places: vec![place] }
+    }
+
     /// The same, of the roles whose grants include a module; none: of all.
     pub fn in_module(roles: &[HeldRole], permission: Permission, module: Option<Module>, today: NaiveDate) -> Self {
         let with: Vec<HeldRole> =
             roles.iter().filter(|role| module.is_none_or(|module| role.modules.contains(&module))).cloned().collect();
         Self::of(&with, permission, today)
+    }
+
+    /// The subtree of one place, for work that was allowed there.
+    pub fn below(place: OrganizationId) -> Self {
+        Self { places: vec![place] }
     }
 
     /// Whether it covers nothing.

@@ -71,6 +71,8 @@ ids! {
     FileId
     /// A grant of a role at a place.
     GrantId
+    /// A table that was handed in to be imported.
+    ImportId
     /// An indicator of a task.
     IndicatorId
     /// A job of the background worker.

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::clock::shanghai;
 use crate::db::schema::{jobs, timetable_runs};
 use crate::ids::JobId;
-use crate::{exports, files, organizations, system};
+use crate::{exports, files, imports, organizations, system};
 
 /// How long a worker holds a job before another may take it; extended while it runs.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
@@ -47,6 +47,7 @@ const KINDS: &[(&str, JobFn)] = &[
     ("clean_files", |app, payload| Box::pin(files::clean(app, payload))),
     ("expire_exports", |app, payload| Box::pin(exports::expire(app, payload))),
     ("export", |app, payload| Box::pin(exports::run(app, payload))),
+    ("import", |app, payload| Box::pin(imports::run(app, payload))),
     ("reseal", |app, payload| Box::pin(system::reseal(app, payload))),
 ];
 
@@ -55,6 +56,7 @@ const KINDS: &[(&str, JobFn)] = &[
 const TIMETABLE: &[(&str, Every, Missed, TickFn)] = &[
     ("purge", Every::Hour, Missed::Once, |app, conn, _| Box::pin(system::purge(app, conn))),
     ("exports", Every::Hour, Missed::Once, |app, conn, _| Box::pin(exports::schedule_expiry(app, conn))),
+    ("imports", Every::Hour, Missed::Once, |app, conn, _| Box::pin(imports::forget(app, conn))),
     ("files", Every::DayAt(3), Missed::Once, |app, conn, _| Box::pin(files::schedule_clean(app, conn))),
     ("post_expiries", Every::DayAt(6), Missed::Each, |_, conn, due| Box::pin(organizations::announce_expiring_posts(conn, due))),
 ];

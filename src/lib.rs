@@ -2,7 +2,7 @@
 //!
 //! The map of the house. `routes` lists everything mounted; `access` is the whole policy; `http` is the one path of a request
 //! (gate → call → command → reply); `db` reaches PostgreSQL; `audit`, `jobs`, `vault`, `clock` and `sheets` serve every slice. A slice
-//! is one noun of the field: `accounts`, `exports`, `files`, `organizations`, `plans`, `reference`, `system`, `work_items`. `run` is what the command line does.
+//! is one noun of the field: `accounts`, `exports`, `files`, `imports`, `organizations`, `plans`, `reference`, `system`, `work_items`. `run` is what the command line does.
 
 pub mod access;
 pub mod accounts;
@@ -16,6 +16,7 @@ pub mod exports;
 pub mod files;
 pub mod http;
 pub mod ids;
+pub mod imports;
 pub mod jobs;
 pub mod organizations;
 pub mod plans;

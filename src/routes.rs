@@ -4,7 +4,7 @@ use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::http::health;
-use crate::{accounts, exports, files, organizations, plans, reference, system, work_items};
+use crate::{accounts, exports, files, imports, organizations, plans, reference, system, work_items};
 
 /// Mounts every operation.
 pub fn mount(services: &mut ServiceConfig) {
@@ -12,6 +12,7 @@ pub fn mount(services: &mut ServiceConfig) {
     accounts::routes(services);
     exports::routes(services);
     files::routes(services);
+    imports::routes(services);
     organizations::routes(services);
     plans::routes(services);
     reference::routes(services);

@@ -26,6 +26,14 @@ pub use tokens::SigningKeys;
 /// Labels of this slice's enumerations.
 pub const DICTIONARIES: &[Dictionary] = &[("account_status", AccountStatus::LABELS)];
 
+/// What an account may do, whether it is signed in or not: for work that it has asked for.
+pub async fn roles_of(
+    conn: &diesel_async::AsyncPgConnection,
+    id: crate::ids::AccountId,
+) -> diesel::QueryResult<Vec<crate::access::HeldRole>> {
+    store::roles_of(conn, id).await
+}
+
 /// Mounts the slice.
 pub fn routes(services: &mut ServiceConfig) {
     services

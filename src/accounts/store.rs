@@ -124,6 +124,14 @@ pub async fn find_caller(
     Ok(Some((session, account, roles)))
 }
 
+/// What an account may do; a disabled one nothing.
+pub async fn roles_of(mut conn: &AsyncPgConnection, id: AccountId) -> QueryResult<Vec<HeldRole>> {
+    let active = accounts::table.find(id).filter(accounts::status.eq(AccountStatus::Active)).select(accounts::id);
+    let active: Option<AccountId> = active.first(&mut conn).await.optional()?;
+    let grants = grants_of(conn, active.as_slice()).await?;
+    Ok(grants.iter().map(GrantRow::held).collect())
+}
+
 /// All grants of some accounts.
 pub async fn grants_of(mut conn: &AsyncPgConnection, accounts: &[AccountId]) -> QueryResult<Vec<GrantRow>> {
     grants::table

@@ -247,6 +247,61 @@ diesel::table! {
 }
 
 diesel::table! {
+    import_errors (import_id, seq) {
+        import_id -> Uuid,
+        seq -> Integer,
+        number -> Nullable<Integer>,
+        field -> Nullable<Text>,
+        code -> Text,
+        zh -> Text,
+        en -> Text,
+        value -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    import_rows (import_id, number) {
+        import_id -> Uuid,
+        number -> Integer,
+        payload -> Bytea,
+        faulty -> Bool,
+    }
+}
+
+diesel::table! {
+    imports (id) {
+        id -> Uuid,
+        kind -> Text,
+        mode -> Text,
+        status -> Text,
+        organization_id -> Uuid,
+        file_id -> Nullable<Uuid>,
+        file_name -> Text,
+        media_type -> Text,
+        file_sha256 -> Bytea,
+        again -> Bool,
+        same_as_id -> Nullable<Uuid>,
+        operation_id -> Uuid,
+        created_by -> Uuid,
+        sheet -> Nullable<Text>,
+        fields -> Array<Text>,
+        ignored_columns -> Array<Text>,
+        done -> BigInt,
+        total -> Nullable<BigInt>,
+        row_count -> Integer,
+        new_count -> Integer,
+        changed_count -> Integer,
+        unchanged_count -> Integer,
+        error_count -> Integer,
+        failure -> Nullable<Text>,
+        version -> Integer,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     indicators (id) {
         id -> Uuid,
         task_id -> Uuid,
@@ -648,6 +703,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     files,
     grants,
     idempotency_keys,
+    import_errors,
+    import_rows,
+    imports,
     indicators,
     jobs,
     markers,

@@ -6,6 +6,7 @@ mod coverage;
 mod exports;
 mod federations;
 mod files;
+mod imports;
 mod people;
 mod system;
 
@@ -22,17 +23,17 @@ use crate::ids::OrganizationId;
 use crate::plans::import::{Ids, WORK_PLAN_2019, WorkPlan, import_plan};
 
 /// Version of each slice's demo data, in the order of loading; raise it when something is added.
-const VERSIONS: &[(&str, i32)] =
-    &[
-        ("federations", 2),
-        ("people", 2),
-        ("coverage", 1),
-        ("plans", 1),
-        ("accounts", 1),
-        ("files", 1),
-        ("exports", 1),
-        ("system", 2),
-    ];
+const VERSIONS: &[(&str, i32)] = &[
+    ("federations", 2),
+    ("people", 2),
+    ("coverage", 1),
+    ("plans", 1),
+    ("accounts", 1),
+    ("files", 1),
+    ("exports", 1),
+    ("imports", 1),
+    ("system", 2),
+];
 
 /// An account to try things with, as it stands in the sign-ins file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -114,6 +115,7 @@ async fn load_slice(app: &App, conn: &mut AsyncPgConnection, slice: &str, versio
         "accounts" => accounts::load(app, conn).await?,
         "files" => files::load(app, conn).await?,
         "exports" => exports::load(app, conn).await?,
+        "imports" => imports::load(app, conn).await?,
         _ => system::load(app, conn).await?,
     }
     crate::reference::set_loaded_version(conn, "demo", slice, version).await?;

@@ -172,7 +172,7 @@ pub async fn list_files(call: Call, filter: Query<FileFilter>, page: PageRequest
 #[serde(deny_unknown_fields)]
 #[schema(examples(json!({ "file": "姓名,电话\n", "purpose": "other" })))]
 pub struct NewFile {
-    /// The file, at most 10 MiB: JPEG, PNG, WebP, GIF, PDF, docx, xlsx, pptx, CSV or plain text in UTF-8, told by its bytes.
+    /// The file, at most 10 MiB: JPEG, PNG, WebP, GIF, PDF, docx, xlsx, pptx, plain text in UTF-8 or CSV in UTF-8 or GB18030, told by its bytes.
     #[schema(max_length = 10485760, format = Binary)]
     #[allow(dead_code)]
     pub file: String,

@@ -36,9 +36,15 @@ impl FilePurpose {
             Self::Event => Some(Module::Events),
             Self::LoanDocument => Some(Module::Loans),
             Self::Nomination | Self::Consent => Some(Module::Honors),
-            Self::Import => Some(Module::System),
-            Self::Other => None,
+            Self::Import | Self::Other => None,
         }
+    }
+}
+
+impl FilePurpose {
+    /// Whether only who uploaded such a file reads it: tables of people are nobody else's before they are imported.
+    pub const fn is_private(self) -> bool {
+        matches!(self, Self::Import)
     }
 }
 
@@ -112,7 +118,7 @@ pub fn look_at(name: &str, bytes: &[u8]) -> Result<Content, FileFault> {
     let media_type = match infer::get(bytes).map(|kind| kind.mime_type()) {
         Some("application/zip") => office_type(bytes).ok_or(FileFault::Type)?,
         Some(found) => TYPES.iter().map(|(known, _)| *known).find(|known| *known == found).ok_or(FileFault::Type)?,
-        None if is_text(bytes) && ending == "csv" => "text/csv",
+        None if ending == "csv" && is_table(bytes) => "text/csv",
         None if is_text(bytes) => "text/plain",
         None => return Err(FileFault::Type),
     };
@@ -146,6 +152,11 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 fn is_text(bytes: &[u8]) -> bool {
     str::from_utf8(bytes)
         .is_ok_and(|text| text.chars().all(|letter| !letter.is_control() || matches!(letter, '\n' | '\r' | '\t')))
+}
+
+/// A table as Excel saves it in China: text in UTF-8 or in GB18030.
+fn is_table(bytes: &[u8]) -> bool {
+    is_text(bytes) || crate::sheets::read::decoded(bytes).is_some_and(|text| is_text(text.as_bytes()))
 }
 
 fn image_size(bytes: &[u8]) -> Result<(i32, i32), FileFault> {
@@ -194,6 +205,8 @@ mod tests {
             ("photo.png", pdf.clone(), Err(FileFault::NameDisagrees)),
             ("report.pdf", pdf, Ok(("application/pdf", None))),
             ("table.csv", "姓名,电话\n".as_bytes().to_vec(), Ok(("text/csv", None))),
+            ("表.csv", encoding_rs::GB18030.encode("姓名,电话\r\n").0.into_owned(), Ok(("text/csv", None))),
+            ("表.txt", encoding_rs::GB18030.encode("姓名,电话\r\n").0.into_owned(), Err(FileFault::Type)),
             ("page.html", script, Err(FileFault::Type)),
             ("program", b"\x7fELF\x02\x01\x01\0".to_vec(), Err(FileFault::Type)),
             ("empty.txt", vec![], Err(FileFault::Empty)),

@@ -49,7 +49,8 @@ pub struct Readable {
 fn readable<'a>(by: &'a Readable) -> Condition<'a, files::table> {
     let own: Condition<'a, files::table> = Box::new(files::uploaded_by.eq(by.account_id).nullable());
     by.places.iter().filter(|(_, scope)| !scope.is_empty()).fold(own, |any, (module, scope)| {
-        let purposes: Vec<FilePurpose> = FilePurpose::ALL.iter().copied().filter(|purpose| purpose.module() == *module).collect();
+        let read = |purpose: &FilePurpose| purpose.module() == *module && !purpose.is_private();
+        let purposes: Vec<FilePurpose> = FilePurpose::ALL.iter().copied().filter(read).collect();
         let here = files::purpose.eq_any(purposes).and(files::organization_id.eq_any(below(scope.places())));
         Box::new(any.or(here.nullable()))
     })
@@ -92,6 +93,28 @@ pub async fn lock_own(conn: &mut AsyncPgConnection, account: AccountId, id: File
         .for_update()
         .first(conn)
         .await
+}
+
+/// One file, for work that may read it.
+pub async fn get(mut conn: &AsyncPgConnection, id: FileId) -> QueryResult<Option<FileRow>> {
+    files::table.find(id).select(FileRow::as_select()).first(&mut conn).await.optional()
+}
+
+/// One file that an account uploaded for a purpose.
+pub async fn find_own(
+    mut conn: &AsyncPgConnection,
+    account: AccountId,
+    purpose: FilePurpose,
+    id: FileId,
+) -> QueryResult<Option<FileRow>> {
+    files::table
+        .find(id)
+        .filter(files::uploaded_by.eq(account))
+        .filter(files::purpose.eq(purpose))
+        .select(FileRow::as_select())
+        .first(&mut conn)
+        .await
+        .optional()
 }
 
 /// Writes a file; one that is there stays as it is. Returns whether it is new.

@@ -132,6 +132,7 @@ codes! {
     RequestTimeout = 408 "request_timeout" "请求体发送过慢" "The body arrived too slowly"
     InvalidTransition = 409 "invalid_transition" "当前状态不允许此操作" "The current state does not allow this"
     Conflict = 409 "conflict" "与现有数据冲突" "This conflicts with what exists"
+    AlreadyApplied = 409 "already_applied" "相同文件已导入过；如需再次写入请指明 again" "The same file has been applied already; say `again` to apply it once more"
     Duplicate = 409 "duplicate" "已存在相同的记录" "Such a record exists already"
     PersonExists = 409 "person_exists" "此人已在通讯录中" "She is in the address book already"
     PersonKeptElsewhere = 409 "person_kept_elsewhere" "此人的档案由您范围之外的组织保管" "An organization outside your scope keeps her record"

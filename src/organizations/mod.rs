@@ -3,6 +3,7 @@
 //! [`OrganizationReference`]; data is loaded through [`seed`]. Whoever brings people asks [`match_people`] first: one record per person.
 
 mod api;
+pub mod bulk;
 mod numbers;
 mod rules;
 pub mod seed;
@@ -152,6 +153,11 @@ pub async fn create_top(conn: &mut AsyncPgConnection, name: &str, clock: &Clock)
 pub async fn site_to_write(conn: &mut AsyncPgConnection, scope: &Scope, id: SiteId) -> QueryResult<Option<OrganizationId>> {
     let site = store::sites::lock(conn, scope, id).await.optional()?;
     Ok(site.filter(|site| site.status == SiteStatus::Active).map(|site| site.owner_organization_id))
+}
+
+/// Whether an organization works.
+pub async fn is_active(conn: &AsyncPgConnection, id: OrganizationId) -> QueryResult<bool> {
+    store::bulk::is_active(conn, id).await
 }
 
 /// Holds somebody of the address book who is readable in a scope as she is until the transaction ends, for what refers to her.

@@ -54,7 +54,7 @@ pub fn blank(
 
 /// Writes organizations, parents before children, and hangs them into the tree.
 pub async fn organizations(conn: &mut AsyncPgConnection, rows: &[Organization], from_on: NaiveDate) -> QueryResult<usize> {
-    store::organizations::insert_many(conn, rows, from_on).await
+    store::organizations::insert_many(conn, rows, from_on, None).await
 }
 
 /// Writes people.

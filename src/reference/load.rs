@@ -8,13 +8,13 @@ use super::store::{self, CalendarRow, DictionaryRow, NewDivision};
 use super::{CalendarKind, CodeSystem, DivisionLevel};
 use crate::access::{Module, Role};
 use crate::db::text_enum::Dictionary;
-use crate::{accounts, exports, files, organizations, plans, system, work_items};
+use crate::{accounts, exports, files, imports, organizations, plans, system, work_items};
 
 const DIVISIONS: &str = include_str!("data/divisions-yueyang.csv");
 const CALENDAR: &str = include_str!("data/working-calendar.csv");
 
 /// Version of each slice's reference data; raise it when the data changes.
-const VERSIONS: &[(&str, i32)] = &[("divisions", 1), ("dictionaries", 5), ("calendar", 1)];
+const VERSIONS: &[(&str, i32)] = &[("divisions", 1), ("dictionaries", 6), ("calendar", 1)];
 
 /// Loads what is missing or older. Returns the slices that were loaded.
 pub async fn load(conn: &mut AsyncPgConnection, progress: &ProgressBar) -> Result<Vec<&'static str>, String> {
@@ -96,6 +96,7 @@ pub fn enumerations() -> impl Iterator<Item = &'static Dictionary> {
         .chain(accounts::DICTIONARIES)
         .chain(exports::DICTIONARIES)
         .chain(files::DICTIONARIES)
+        .chain(imports::DICTIONARIES)
         .chain(organizations::DICTIONARIES)
         .chain(plans::DICTIONARIES)
         .chain(system::DICTIONARIES)

@@ -2,6 +2,7 @@
 //! is the one table of what a column is called.
 
 pub mod labels;
+pub mod read;
 mod write;
 
 use chrono::{DateTime, NaiveDate, Utc};

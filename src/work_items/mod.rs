@@ -11,7 +11,7 @@ use crate::db::text_enum::Dictionary;
 
 pub use api::{Awaited, Awaiting};
 pub use rules::{POST_EXPIRING, Step};
-pub use store::{Waiting, Worker, awaiting, close, close_overdue, open, subjects_awaiting};
+pub use store::{Waiting, Worker, awaiting, close, close_many, close_overdue, open, subjects_awaiting};
 
 /// Labels of this slice's enumerations.
 pub const DICTIONARIES: &[Dictionary] = &[("work_item_state", api::WorkItemState::LABELS)];

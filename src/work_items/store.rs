@@ -106,6 +106,25 @@ pub async fn close_overdue(conn: &mut AsyncPgConnection, step: &Step, today: Nai
     diesel::update(over).set(work_items::done_at.eq(now)).execute(conn).await.map(drop)
 }
 
+/// Closes the open items of a step of many objects.
+pub async fn close_many(
+    conn: &mut AsyncPgConnection,
+    step: &Step,
+    subjects: &[Uuid],
+    by: Option<AccountId>,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    diesel::update(work_items::table)
+        .filter(work_items::subject_id.eq_any(subjects))
+        .filter(work_items::subject_type.eq(step.subject_type))
+        .filter(work_items::kind.eq(step.kind))
+        .filter(work_items::done_at.is_null())
+        .set((work_items::done_at.eq(now), work_items::done_by.eq(by)))
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
 /// Closes the open item of a step of an object.
 pub async fn close(
     conn: &mut AsyncPgConnection,

@@ -89,7 +89,8 @@ async fn a_stranger_gets_401_from_every_operation_that_is_not_public() {
         let path = operation
             .path
             .replace("{id}", "0168028c-2f00-7000-8000-430602000000")
-            .replace("{grant_id}", "0168028c-2f00-7000-8000-430602000000");
+            .replace("{grant_id}", "0168028c-2f00-7000-8000-430602000000")
+            .replace("{kind}", "organizations");
         stranger.request(operation.method.clone(), &path).without("Idempotency-Key").await.expect_problem(401, "unauthenticated");
         let forged = app.with_token("eyJhbGciOiJub25lIn0.e30.");
         forged.request(operation.method.clone(), &path).await.expect_problem(401, "token_invalid");

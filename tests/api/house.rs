@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const SLICES: &[&str] = &["accounts", "exports", "files", "organizations", "plans", "reference", "system", "work_items"];
+const SLICES: &[&str] =
+    &["accounts", "exports", "files", "imports", "organizations", "plans", "reference", "system", "work_items"];
 
 fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();

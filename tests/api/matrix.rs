@@ -73,6 +73,14 @@ fn example_body(operation: &Operation, declared: &Value, actor: &Actor, secrets:
         "step_up" => json!({ "password": actor.password }),
         "change_password" => json!({ "old_password": actor.password, "new_password": "a-heron-over-the-lake-7" }),
         "confirm_totp" => json!({ "code": secrets.totp[&actor.name] }),
+        // A table is imported by who has uploaded it.
+        "start_import" => {
+            let mut body = schema["examples"][0].clone();
+            if let Some(file) = &secrets.file {
+                body["file_id"] = json!(file);
+            }
+            body
+        }
         _ if schema["examples"][0].is_object() => schema["examples"][0].clone(),
         _ => assembled(schema),
     })
@@ -90,6 +98,8 @@ struct Secrets {
     totp: BTreeMap<String, String>,
     /// An object of her own, where the example is somebody else's.
     target: Option<String>,
+    /// A table that she has uploaded.
+    file: Option<String>,
 }
 
 const PASSWORD: &str = "dr4gonfly-teapot-92";
@@ -168,6 +178,11 @@ async fn secrets_for(operation: &Operation, app: &TestApp, actor: &Actor) -> Sec
         "end_session" => {
             let sessions = app.with_token(actor.client.token()).get("/api/v1/auth/sessions").await.expect(200);
             secrets.target = sessions.items()[0]["id"].as_str().map(|id| format!("/api/v1/auth/sessions/{id}"));
+        }
+        "start_import" => {
+            let upload = app.with_token(actor.client.token()).post("/api/v1/files");
+            let uploaded = upload.form(&[("purpose", "import")], "list.csv", "类别,名称\n".as_bytes()).await;
+            secrets.file = uploaded.json["id"].as_str().map(str::to_owned);
         }
         "delete_file" => {
             let upload = app.with_token(actor.client.token()).post("/api/v1/files");

@@ -169,6 +169,9 @@ async fn each_check_of_a_column_equals_its_enumeration() {
         ("audit_entries", "outcome", y::AuditOutcome::LABELS),
         ("jobs", "state", y::JobState::LABELS),
         ("operations", "status", y::OperationStatus::LABELS),
+        ("imports", "kind", half_sky::imports::ImportKind::LABELS),
+        ("imports", "mode", half_sky::imports::ImportMode::LABELS),
+        ("imports", "status", half_sky::imports::ImportStatus::LABELS),
     ];
     // What never leaves the service has no dictionary; the constants that are written there are tried by the tests of their slices.
     let internal = [

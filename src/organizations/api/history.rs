@@ -131,7 +131,8 @@ fn place(longitude: Option<Decimal>, latitude: Option<Decimal>) -> Option<String
     Some(format!("{},{}", longitude?.normalize(), latitude?.normalize()))
 }
 
-fn changes(before: &Organization, after: &Organization) -> Vec<FieldChangeView> {
+/// The fields that differ.
+pub fn changes(before: &Organization, after: &Organization) -> Vec<FieldChangeView> {
     let change = |(field, of): &Field| FieldChangeView { field: (*field).to_owned(), before: of(before), after: of(after) };
     FIELDS.iter().map(change).filter(|change| change.before != change.after).collect()
 }

@@ -59,7 +59,7 @@ impl Location {
     }
 
     /// As it is stored, rounded to six decimals, a tenth of a metre.
-    fn parts(location: Option<Self>) -> (Option<Decimal>, Option<Decimal>) {
+    pub fn parts(location: Option<Self>) -> (Option<Decimal>, Option<Decimal>) {
         let part = |degrees: f64| Decimal::from_f64(degrees).map(|degrees| degrees.round_dp(6));
         (location.and_then(|at| part(at.longitude)), location.and_then(|at| part(at.latitude)))
     }
@@ -79,6 +79,11 @@ impl Faults {
     /// Adds the faults of a part of the body.
     fn nest(&mut self, prefix: &str, part: Self) {
         self.0.extend(part.0.into_iter().map(|fault| fault.below(prefix)));
+    }
+
+    /// What was collected.
+    pub fn into_inner(self) -> Vec<FieldError> {
+        self.0
     }
 
     fn done(self) -> Result<(), ApiError> {

@@ -51,7 +51,12 @@ pub async fn record(conn: &mut AsyncPgConnection, events: &[Event]) -> QueryResu
 }
 
 /// Writes the events of organizations that a file or the command line made on a day; some come with their end.
-pub async fn record_made(conn: &mut AsyncPgConnection, rows: &[&Organization], on: NaiveDate) -> QueryResult<()> {
+pub async fn record_made(
+    conn: &mut AsyncPgConnection,
+    rows: &[&Organization],
+    on: NaiveDate,
+    actor_id: Option<AccountId>,
+) -> QueryResult<()> {
     let event = |row: &Organization, kind, occurred_on, to_id| Event {
         id: OrganizationEventId::generate(),
         organization_id: row.id,
@@ -61,7 +66,7 @@ pub async fn record_made(conn: &mut AsyncPgConnection, rows: &[&Organization], o
         to_id,
         changes: json!([]),
         reason: None,
-        actor_id: None,
+        actor_id,
         recorded_at: row.created_at,
     };
     // Collected at once: the ids of what comes later are later.

@@ -1,5 +1,6 @@
 //! Rows and queries, a file per noun. Reads take a shared connection, writes the transaction's.
 
+pub mod bulk;
 pub mod contacts;
 pub mod coverage;
 pub mod history;

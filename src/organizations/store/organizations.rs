@@ -489,7 +489,12 @@ pub async fn insert(conn: &mut AsyncPgConnection, row: &Organization, today: Nai
 
 /// Writes many organizations, parents before children, and hangs them into the tree. Those that are there stay as they are.
 /// Returns how many are new.
-pub async fn insert_many(conn: &mut AsyncPgConnection, rows: &[Organization], from_on: NaiveDate) -> QueryResult<usize> {
+pub async fn insert_many(
+    conn: &mut AsyncPgConnection,
+    rows: &[Organization],
+    from_on: NaiveDate,
+    actor: Option<AccountId>,
+) -> QueryResult<usize> {
     tree::lock_shared(conn).await?;
     let mut written = 0;
     for part in rows.chunks(2000) {
@@ -501,7 +506,7 @@ pub async fn insert_many(conn: &mut AsyncPgConnection, rows: &[Organization], fr
             .await?;
         tree::grow(conn, &fresh, from_on).await?;
         let made: Vec<_> = part.iter().filter(|row| fresh.contains(&row.id)).collect();
-        history::record_made(conn, &made, from_on).await?;
+        history::record_made(conn, &made, from_on, actor).await?;
         written += fresh.len();
     }
     Ok(written)

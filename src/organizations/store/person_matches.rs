@@ -52,8 +52,21 @@ pub async fn lock(conn: &mut AsyncPgConnection, candidates: &[PersonCandidate]) 
     // All take them in the same order, and none waits in a circle.
     keys.sort_unstable();
     keys.dedup();
-    let locks = diesel::sql_query("SELECT pg_advisory_xact_lock(key) FROM unnest($1) AS key");
-    locks.bind::<Array<BigInt>, _>(keys).execute(conn).await.map(drop)
+    // Beside others of a few people each, but not beside a file of thousands.
+    let locks = diesel::sql_query(
+        "WITH file AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($2))
+        SELECT pg_advisory_xact_lock(key) FROM file, unnest($1) AS key",
+    );
+    locks.bind::<Array<BigInt>, _>(keys).bind::<BigInt, _>(FILES).execute(conn).await.map(drop)
+}
+
+/// Key of the lock that a file of people takes for itself: one lock for each of its numbers would be more than the database keeps.
+const FILES: i64 = 0x7065_6f70_6c65;
+
+/// Nobody else brings anybody until the transaction ends.
+pub async fn lock_all(conn: &mut AsyncPgConnection) -> QueryResult<()> {
+    let lock = diesel::sql_query("SELECT pg_advisory_xact_lock($1)");
+    lock.bind::<BigInt, _>(FILES).execute(conn).await.map(drop)
 }
 
 const FIND: &str = "SELECT DISTINCT ON (candidate.at) candidate.at, found.id, found.rank, EXISTS (

@@ -98,6 +98,23 @@ impl Database {
         Self::make(&format!(" OWNER {OWNER}")).await
     }
 
+    /// A migrated database with the reference data and nothing else.
+    pub async fn bare() -> Self {
+        let database = Self::empty().await;
+        let owner = database.owner_address();
+        // The migration harness blocks in place, which needs a multi-threaded runtime.
+        let made = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                migrate::run(&owner).await.unwrap();
+                serve::grant_service(&owner, LOGIN).await.unwrap();
+                serve::load_reference(&owner, &ProgressBar::hidden()).await.unwrap();
+            });
+        });
+        made.join().unwrap_or_else(|_| panic!("the database could not be made"));
+        database
+    }
+
     async fn make(options: &str) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));

@@ -29,7 +29,7 @@ use crate::organizations::store::posts::Post;
 use crate::{filters, page_schema, text_enum};
 
 pub use merge::merge_person;
-pub use numbers::seal_numbers;
+pub use numbers::{SealedNumbers, agree, seal_numbers};
 pub use reveal::reveal_person;
 pub use search::search_people;
 pub use suggestions::{

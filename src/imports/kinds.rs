@@ -1,0 +1,72 @@
+//! The register of kinds. A slice whose objects can be imported adds a line.
+
+use chrono::NaiveDate;
+use diesel::QueryResult;
+use diesel_async::AsyncPgConnection;
+use futures_util::future::BoxFuture;
+
+use super::columns::{Cells, Column};
+use super::rules::ImportKind;
+use super::work::{Halt, Work};
+use crate::access::Permission;
+use crate::http::FieldError;
+use crate::ids::OrganizationId;
+use crate::organizations::bulk;
+
+/// Checks the rows of an import against the database, and writes them where it is to write.
+pub type RunFn = for<'a> fn(&'a mut Work) -> BoxFuture<'a, Result<(), Halt>>;
+/// What there is below a place, as rows of a template.
+pub type Shown = for<'a> fn(&'a AsyncPgConnection, OrganizationId, NaiveDate) -> BoxFuture<'a, QueryResult<Vec<Cells>>>;
+
+/// A kind of objects that can be imported.
+pub struct Kind {
+    /// Which.
+    pub kind: ImportKind,
+    /// Path of its list, where exports come from.
+    pub list: &'static str,
+    /// Schema of the items of that list.
+    pub view: &'static str,
+    /// Its columns.
+    pub columns: &'static [Column],
+    /// What an import of it needs at its place.
+    pub permission: Permission,
+    /// What it needs to be shown what there is.
+    pub reads: Permission,
+    /// What is wrong with a row by itself, told at its fields.
+    pub check: fn(&Cells, NaiveDate) -> Vec<FieldError>,
+    /// The work.
+    pub run: RunFn,
+    /// For templates.
+    pub shown: Shown,
+}
+
+/// Every kind.
+const KINDS: &[Kind] = &[bulk::ORGANIZATIONS, bulk::PEOPLE, bulk::POSTS];
+
+/// What an import of a kind is.
+pub fn of(kind: ImportKind) -> &'static Kind {
+    KINDS.iter().find(|known| known.kind == kind).unwrap_or(&KINDS[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imports::columns::{Header, header};
+
+    #[test]
+    fn every_kind_is_registered_and_every_header_names_one_column() {
+        for kind in ImportKind::ALL {
+            let found = of(*kind);
+            assert_eq!(found.kind, *kind);
+            for (index, column) in found.columns.iter().enumerate() {
+                for name in [column.zh, column.field] {
+                    assert_eq!(header(found.columns, found.list, found.view, name), Header::Column(index), "{kind} {name}");
+                }
+            }
+            for name in ["version", "更新时间"] {
+                assert_eq!(header(found.columns, found.list, found.view, name), Header::ReadOnly, "{kind} {name}");
+            }
+            assert_eq!(header(found.columns, found.list, found.view, "备用"), Header::Unknown);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Many organizations, people and posts from a table. The rules are those of the single commands: bounds by the document, the rest by
+//! the same functions; what is looked up is looked up for a part of the file at a time.
+
+mod organizations;
+mod people;
+mod posts;
+
+use std::collections::HashMap;
+
+use diesel::QueryResult;
+use diesel_async::AsyncPgConnection;
+
+use super::rules::OrganizationStatus;
+use super::store::bulk::{self as store, Node};
+use super::store::tree;
+use crate::http::FieldError;
+use crate::ids::OrganizationId;
+use crate::imports::Cells;
+
+pub use organizations::ORGANIZATIONS;
+pub use people::PEOPLE;
+pub use posts::POSTS;
+
+/// Nobody moves or dissolves anything until the transaction ends.
+pub async fn lock(conn: &mut AsyncPgConnection) -> QueryResult<()> {
+    tree::lock_shared(conn).await
+}
+
+/// What lies below a place, by id, code and path.
+struct Tree {
+    nodes: HashMap<OrganizationId, Node>,
+    paths: HashMap<OrganizationId, String>,
+    by_code: HashMap<String, OrganizationId>,
+    /// None: two have this path.
+    by_path: HashMap<String, Option<OrganizationId>>,
+    /// Names above the place, each with a slash behind it, and the place's own.
+    above: String,
+    place: String,
+}
+
+impl Tree {
+    async fn load(conn: &AsyncPgConnection, place: OrganizationId) -> QueryResult<Self> {
+        let above: String = store::names_above(conn, place).await?.into_iter().map(|name| name + "/").collect();
+        let all = store::nodes(conn, place).await?;
+        let mut tree = Self {
+            nodes: HashMap::with_capacity(all.len()),
+            paths: HashMap::with_capacity(all.len()),
+            by_code: HashMap::new(),
+            by_path: HashMap::with_capacity(all.len()),
+            place: all.first().map_or_else(String::new, |node| node.name.clone()),
+            above,
+        };
+        for node in all {
+            let parent = node.parent_id.and_then(|parent| tree.paths.get(&parent));
+            let path = parent.map_or_else(|| format!("{}{}", tree.above, node.name), |parent| format!("{parent}/{}", node.name));
+            if node.status == OrganizationStatus::Active {
+                tree.by_path.entry(path.clone()).and_modify(|known| *known = None).or_insert(Some(node.id));
+                if let Some(code) = &node.division_code {
+                    tree.by_code.insert(code.clone(), node.id);
+                }
+            }
+            tree.paths.insert(node.id, path);
+            tree.nodes.insert(node.id, node);
+        }
+        Ok(tree)
+    }
+
+    /// A path as it is looked up: from the top of the tree, also where it was given from the place on.
+    fn full(&self, path: &str) -> String {
+        let names = path.split(['/', '／', '>']).map(str::trim).filter(|name| !name.is_empty());
+        let path = names.collect::<Vec<_>>().join("/");
+        if path.split('/').next() == Some(&self.place) { format!("{}{path}", self.above) } else { path }
+    }
+
+    fn is_active(&self, id: OrganizationId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.status == OrganizationStatus::Active)
+    }
+
+    /// The organization that a row names by its id, code or full path; none: it names none.
+    fn named(&self, cells: &Cells) -> Result<Option<OrganizationId>, Box<FieldError>> {
+        if let Some(id) = cells.parsed::<uuid::Uuid>("organization_id").map(OrganizationId) {
+            return if self.is_active(id) { Ok(Some(id)) } else { Err(FieldError::unknown_reference("/organization_id").into()) };
+        }
+        if let Some(code) = cells.text("organization_code") {
+            let found = self.by_code.get(code).copied().map(Some);
+            return found.ok_or_else(|| FieldError::unknown_reference("/organization_code").into());
+        }
+        let Some(path) = cells.text("organization_path") else { return Ok(None) };
+        match self.by_path.get(&self.full(path)) {
+            Some(Some(id)) => Ok(Some(*id)),
+            Some(None) => Err(ambiguous("/organization_path").into()),
+            None => Err(FieldError::unknown_reference("/organization_path").into()),
+        }
+    }
+
+    fn path(&self, id: OrganizationId) -> String {
+        self.paths.get(&id).cloned().unwrap_or_default()
+    }
+}
+
+fn ambiguous(pointer: &str) -> FieldError {
+    FieldError::at(pointer, "ambiguous", "有多个组织符合，请改用代码或 ID", "fits several organizations; use a code or an id")
+}
+
+fn repeated(pointer: &str, first: i32) -> FieldError {
+    let zh = format!("与第 {first} 行重复");
+    FieldError::at(pointer, "repeated_row", zh, format!("says the same as row {first}"))
+}
+
+/// Why a row names no organization although it has to.
+fn missing() -> FieldError {
+    FieldError::at(
+        "/organization_path",
+        "required",
+        "请填写组织 ID、组织代码或组织全路径",
+        "give the organization's id, code or full path",
+    )
+}
