@@ -46,7 +46,7 @@ filters! {
 #[utoipa::path(
     tag = "imports",
     params(TemplatePath, TemplateFilter),
-    responses((status = OK, content_type = "application/octet-stream", description = "The workbook."))
+    responses((status = OK, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", description = "The workbook."))
 )]
 #[get("/api/v1/imports/templates/{kind}.xlsx")]
 pub async fn get_import_template(call: Call, path: Path<TemplatePath>, filter: Query<TemplateFilter>) -> ApiResult<HttpResponse> {
@@ -158,7 +158,7 @@ fn explanation(sheet: &mut Worksheet, kind: &Kind, header: &Format, text: &Forma
 #[utoipa::path(
     tag = "imports",
     params(FailedImportPath),
-    responses((status = OK, content_type = "application/octet-stream", description = "The workbook."))
+    responses((status = OK, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", description = "The workbook."))
 )]
 #[get("/api/v1/imports/{id}/errors.xlsx")]
 pub async fn download_import_errors(call: Call, path: Path<FailedImportPath>) -> ApiResult<HttpResponse> {
