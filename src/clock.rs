@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, SubsecRound, TimeDelta, Utc};
 
 /// Civil time of the whole system: Asia/Shanghai, without daylight saving since 1991.
 pub fn shanghai() -> FixedOffset {
@@ -42,10 +42,11 @@ impl Clock {
         Self(Arc::new(Inner { fixed: Some(now), shift: AtomicI64::new(0) }))
     }
 
-    /// Wall time: tokens, codes, rate limits, audit.
+    /// Wall time: tokens, codes, rate limits, audit. In microseconds, as the database keeps it: what is answered at once is what
+    /// will be read.
     #[allow(clippy::disallowed_methods)]
     pub fn wall(&self) -> DateTime<Utc> {
-        self.0.fixed.unwrap_or_else(Utc::now)
+        self.0.fixed.unwrap_or_else(|| Utc::now().trunc_subsecs(6))
     }
 
     /// Domain time: periods, due dates, windows, jobs.

@@ -225,8 +225,9 @@ fn an_ordinary_user_can_do_all_of_this_too() {
     };
     let scratch = Scratch::new("nobody");
     let program = scratch.0.join("tests");
-    fs::copy(env::current_exe().unwrap(), &program).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    // Copied by a process of its own: a program that this one has open for writing while another test forks cannot be run at once.
+    let copied = Command::new("install").args(["-m", "755"]).arg(env::current_exe().unwrap()).arg(&program).status().unwrap();
+    assert!(copied.success());
     let output = Command::new(&program)
         .args(["a_throw_away_server", "a_development_server", "nothing_is_left", "a_stale_pid_file"].map(test_path))
         .env_clear()
