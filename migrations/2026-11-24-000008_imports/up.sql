@@ -2,7 +2,7 @@
 
 CREATE TABLE imports (
     id uuid PRIMARY KEY,
-    kind text NOT NULL CHECK (kind IN ('organizations', 'people', 'posts')),
+    kind text NOT NULL CHECK (kind IN ('organizations', 'people', 'posts', 'coverage_units')),
     mode text NOT NULL CHECK (mode IN ('validate', 'apply')),
     status text NOT NULL CHECK (status IN ('validating', 'validated', 'failed', 'applying', 'applied', 'cancelled')),
     organization_id uuid NOT NULL REFERENCES organizations (id),

@@ -6,6 +6,7 @@ use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use crate::http::document::document;
+use crate::http::lists::{self, ListName};
 use crate::http::{Bilingual, FieldError};
 use crate::sheets::labels::label_in;
 use crate::sheets::read::Found;
@@ -116,9 +117,8 @@ pub enum Header {
     Unknown,
 }
 
-/// Reads a header: the title of the template, the name of the field, or what exports call it. `list` is the path of the list,
-/// `view` the schema of its items.
-pub fn header(columns: &[Column], list: &str, view: &str, text: &str) -> Header {
+/// Reads a header: the title of the template, the name of the field, or what exports call it. `list` is the path of the list.
+pub fn header(columns: &[Column], list: &str, text: &str) -> Header {
     let text: String = text.nfkc().filter(|letter| !letter.is_whitespace() && *letter != '*').collect();
     let same =
         |other: &str| other.nfkc().filter(|letter| !letter.is_whitespace()).collect::<String>().eq_ignore_ascii_case(&text);
@@ -126,11 +126,8 @@ pub fn header(columns: &[Column], list: &str, view: &str, text: &str) -> Header 
     if let Some(index) = columns.iter().position(|column| same(column.zh) || called(column.field)) {
         return Header::Column(index);
     }
-    let schemas = &document().json["components"]["schemas"];
-    let fields = schemas[view]["properties"].as_object().into_iter().flatten().map(|(name, _)| name);
-    let parts = ["", ".id", ".name", ".kind", ".level", ".longitude", ".latitude"];
-    let mut known = fields.flat_map(|field| parts.map(|part| format!("{field}{part}")));
-    if known.any(|field| called(&field)) { Header::ReadOnly } else { Header::Unknown }
+    let mut exported = lists::list(&ListName(list.to_owned())).into_iter().flat_map(|list| &list.columns);
+    if exported.any(|column| called(&column.name)) { Header::ReadOnly } else { Header::Unknown }
 }
 
 /// A fault of a cell.

@@ -24,8 +24,6 @@ pub struct Kind {
     pub kind: ImportKind,
     /// Path of its list, where exports come from.
     pub list: &'static str,
-    /// Schema of the items of that list.
-    pub view: &'static str,
     /// Its columns.
     pub columns: &'static [Column],
     /// What an import of it needs at its place.
@@ -41,7 +39,7 @@ pub struct Kind {
 }
 
 /// Every kind.
-const KINDS: &[Kind] = &[bulk::ORGANIZATIONS, bulk::PEOPLE, bulk::POSTS];
+const KINDS: &[Kind] = &[bulk::ORGANIZATIONS, bulk::PEOPLE, bulk::POSTS, bulk::COVERAGE_UNITS];
 
 /// What an import of a kind is.
 pub fn of(kind: ImportKind) -> &'static Kind {
@@ -60,13 +58,13 @@ mod tests {
             assert_eq!(found.kind, *kind);
             for (index, column) in found.columns.iter().enumerate() {
                 for name in [column.zh, column.field] {
-                    assert_eq!(header(found.columns, found.list, found.view, name), Header::Column(index), "{kind} {name}");
+                    assert_eq!(header(found.columns, found.list, name), Header::Column(index), "{kind} {name}");
                 }
             }
             for name in ["version", "更新时间"] {
-                assert_eq!(header(found.columns, found.list, found.view, name), Header::ReadOnly, "{kind} {name}");
+                assert_eq!(header(found.columns, found.list, name), Header::ReadOnly, "{kind} {name}");
             }
-            assert_eq!(header(found.columns, found.list, found.view, "备用"), Header::Unknown);
+            assert_eq!(header(found.columns, found.list, "备用"), Header::Unknown);
         }
     }
 }

@@ -11,6 +11,8 @@ text_enum! {
         People = "people", "人员", "People";
         /// 职务
         Posts = "posts", "职务", "Posts";
+        /// 覆盖单位
+        CoverageUnits = "coverage_units", "覆盖单位", "Coverage units";
     }
 }
 

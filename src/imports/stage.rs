@@ -133,7 +133,7 @@ impl Staging<'_> {
                 fault(*column, None, "unknown_column", "表头应为文本".to_owned(), "a header must be text".to_owned());
                 continue;
             };
-            match header(kind.columns, kind.list, kind.view, title) {
+            match header(kind.columns, kind.list, title) {
                 Header::Column(index) if columns.contains(&Some(index)) => {
                     let field = kind.columns[index].field;
                     fault(*column, Some(field), "repeated_column", "此列重复".to_owned(), "stands twice".to_owned());

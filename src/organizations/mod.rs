@@ -27,7 +27,6 @@ pub use rules::{
     OrganizationLevel, OrganizationStatus, PersonStatus, PostPosition, PostStatus, PostStrategy, PostWarning, Secondment, Sex,
     SiteChecklistItem, SiteKind, SiteStatus, SiteStrategy, SuggestionStatus, UnitFacts, UnitFault, may_cover, unit_faults,
 };
-pub use store::coverage::bulk::{UnitRow, Upserted, upsert_units};
 pub use store::person_matches::{MatchedBy, PersonCandidate, PersonMatch};
 
 /// Labels of this slice's enumerations.

@@ -1,15 +1,10 @@
 //! Which townships, villages and units have a women's organization or a site, and which have none.
 
-use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use futures_util::future::join;
 use half_sky::access::Role;
-use half_sky::ids::OrganizationId;
-use half_sky::organizations::{CoverageUnitKind, UnitRow, Upserted, upsert_units};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, CITY, COUNTY, Client, NEIGHBOUR, TOWNSHIP, TestApp, VILLAGE, now};
+use crate::support::{Answer, CITY, COUNTY, Client, NEIGHBOUR, TOWNSHIP, TestApp, VILLAGE};
 
 const UNITS: &str = "/api/v1/coverage-units";
 const FIGURES: &str = "/api/v1/organizations/coverage";
@@ -540,95 +535,6 @@ async fn the_summary_of_an_organization_tells_its_own_units() {
     let expected = json!({ "units": own.len(), "covered": covered, "women": women(None), "women_covered": women(Some(true)) });
     assert_eq!((own.len(), covered), (4, 1));
     assert_eq!(summary.json["coverage"], expected);
-}
-
-fn organization(id: &str) -> OrganizationId {
-    id.parse::<uuid::Uuid>().unwrap().into()
-}
-
-fn row(number: usize) -> UnitRow {
-    UnitRow {
-        kind: CoverageUnitKind::Enterprise,
-        name: format!("第{number}家厂"),
-        organization_id: organization(COUNTY),
-        division_code: "430602001".to_owned(),
-        uscc: None,
-        address: None,
-        employees_count: None,
-        women_count: Some(10),
-        covered_by_organization_id: None,
-        covered_by_site_id: None,
-        external_id: Some(format!("L-{number}")),
-    }
-}
-
-async fn import(conn: &mut AsyncPgConnection, rows: &[UnitRow]) -> Vec<Upserted> {
-    let written = conn.transaction(async |conn| upsert_units(conn, rows, now()).await);
-    written.await.unwrap_or_else(|fault: diesel::result::Error| panic!("{fault}"))
-}
-
-#[actix_web::test]
-async fn a_list_of_thousands_is_written_once_and_recognized_the_next_time() {
-    let app = TestApp::new().await;
-    let mut conn = app.database.login().await;
-    let rows: Vec<UnitRow> = (0..5000).map(row).collect();
-    let first = import(&mut conn, &rows).await;
-    assert!(first.iter().all(|row| matches!(row, Upserted::Created(_))));
-    let id = |row: &Upserted| match row {
-        Upserted::Created(id) | Upserted::Changed(id) | Upserted::Unchanged(id) => *id,
-        other => panic!("{other:?}"),
-    };
-    // Somebody has entered more of the first by hand, which the list does not know.
-    let officer = app.sign_in("county-officer").await;
-    let unit = format!("{UNITS}/{}", id(&first[0]));
-    let read = officer.get(&unit).await.expect(200);
-    let edit = with(&sent_back(&read), json!({ "address": "步行街", "covered_by_organization_id": CHAMBER, "uscc": USCC }));
-    officer.put(&unit).if_match(&read.etag()).json(&edit).await.expect(200);
-    let again = import(&mut conn, &rows).await;
-    let expected: Vec<Upserted> = first.iter().map(|row| Upserted::Unchanged(id(row))).collect();
-    assert_eq!(again, expected);
-    // Recognized by credit code, by number, by name; a new one; one that would take another's name; one that stands twice.
-    let list = [
-        UnitRow { uscc: Some(USCC.to_owned()), external_id: None, name: "改了名的厂".to_owned(), ..row(0) },
-        UnitRow { name: "也改了名".to_owned(), women_count: Some(11), ..row(1) },
-        UnitRow { external_id: None, employees_count: Some(20), ..row(2) },
-        row(6000),
-        UnitRow { external_id: Some("L-3".to_owned()), ..row(4) },
-        UnitRow { external_id: None, ..row(6000) },
-    ];
-    let third = import(&mut conn, &list).await;
-    let [one, two, three] = [0, 1, 2].map(|number| Upserted::Changed(id(&first[number])));
-    assert_eq!(third[..3], [one, two, three]);
-    assert!(matches!(third[3], Upserted::Created(_)));
-    assert_eq!(third[4..], [Upserted::Taken("name"), Upserted::Repeated(3)]);
-    let seen = officer.get(&unit).await.expect(200);
-    assert_eq!(
-        (seen.text("/name"), seen.text("/address"), seen.json["version"].clone()),
-        ("改了名的厂".into(), "步行街".into(), json!(3))
-    );
-    assert_eq!((&seen.json["external_id"], &seen.json["covered"]), (&json!("L-0"), &json!(true)), "what is absent stays");
-}
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
-#[actix_web::test]
-async fn one_list_that_is_imported_twice_at_once_is_there_once() {
-    let app = TestApp::new().await;
-    let (mut one, mut two) = (app.database.login().await, app.database.login().await);
-    let rows: Vec<UnitRow> = (0..500).map(row).collect();
-    let backwards: Vec<UnitRow> = rows.iter().rev().cloned().collect();
-    let (first, second) = join(import(&mut one, &rows), import(&mut two, &backwards)).await;
-    let created = |done: &[Upserted]| done.iter().filter(|row| matches!(row, Upserted::Created(_))).count();
-    assert_eq!(created(&first) + created(&second), 500);
-    let wrong = |row: &Upserted| matches!(row, Upserted::Changed(_) | Upserted::Repeated(_));
-    assert!(!first.iter().chain(&second).any(wrong));
-    let count =
-        diesel::sql_query("SELECT count(*) AS count FROM coverage_units WHERE external_id LIKE $1").bind::<Text, _>("L-%");
-    assert_eq!(count.get_result::<Count>(&mut one).await.unwrap().count, 500);
 }
 
 #[actix_web::test]

@@ -1,9 +1,10 @@
-//! Many organizations, people and posts from a table. The rules are those of the single commands: bounds by the document, the rest by
+//! Many organizations, people, posts and coverage units from a table. The rules are those of the single commands: bounds by the document, the rest by
 //! the same functions; what is looked up is looked up for a part of the file at a time.
 
 mod organizations;
 mod people;
 mod posts;
+mod units;
 
 use std::collections::HashMap;
 
@@ -20,6 +21,7 @@ use crate::imports::Cells;
 pub use organizations::ORGANIZATIONS;
 pub use people::PEOPLE;
 pub use posts::POSTS;
+pub use units::COVERAGE_UNITS;
 
 /// Nobody moves or dissolves anything until the transaction ends.
 pub async fn lock(conn: &mut AsyncPgConnection) -> QueryResult<()> {
@@ -76,21 +78,36 @@ impl Tree {
         self.nodes.get(&id).is_some_and(|node| node.status == OrganizationStatus::Active)
     }
 
-    /// The organization that a row names by its id, code or full path; none: it names none.
+    /// The active organization that a row names by its id, code or full path; none: it names none.
     fn named(&self, cells: &Cells) -> Result<Option<OrganizationId>, Box<FieldError>> {
-        if let Some(id) = cells.parsed::<uuid::Uuid>("organization_id").map(OrganizationId) {
-            return if self.is_active(id) { Ok(Some(id)) } else { Err(FieldError::unknown_reference("/organization_id").into()) };
+        match self.said(cells, ORGANIZATION)? {
+            Some(id) if !self.is_active(id) => Err(FieldError::unknown_reference("/organization_id").into()),
+            named => Ok(named),
         }
-        if let Some(code) = cells.text("organization_code") {
-            let found = self.by_code.get(code).copied().map(Some);
-            return found.ok_or_else(|| FieldError::unknown_reference("/organization_code").into());
+    }
+
+    /// The same in columns of other names. An id is answered as it stands; a code and a path are those of active organizations.
+    fn said(&self, cells: &Cells, [id, code, path]: [&str; 3]) -> Result<Option<OrganizationId>, Box<FieldError>> {
+        if let Some(id) = cells.parsed::<uuid::Uuid>(id) {
+            return Ok(Some(OrganizationId(id)));
         }
-        let Some(path) = cells.text("organization_path") else { return Ok(None) };
-        match self.by_path.get(&self.full(path)) {
+        if let Some(said) = cells.text(code) {
+            let found = self.by_code.get(said).copied().map(Some);
+            return found.ok_or_else(|| FieldError::unknown_reference(&format!("/{code}")).into());
+        }
+        let Some(said) = cells.text(path) else { return Ok(None) };
+        match self.by_path.get(&self.full(said)) {
             Some(Some(id)) => Ok(Some(*id)),
-            Some(None) => Err(ambiguous("/organization_path").into()),
-            None => Err(FieldError::unknown_reference("/organization_path").into()),
+            Some(None) => Err(ambiguous(&format!("/{path}")).into()),
+            None => Err(FieldError::unknown_reference(&format!("/{path}")).into()),
         }
+    }
+
+    /// Whether something below the place lies below `above`, or is it. What is not below the place is above it, and above
+    /// everything here.
+    fn is_below(&self, id: OrganizationId, above: OrganizationId) -> bool {
+        let parent = |id: &OrganizationId| self.nodes.get(id).and_then(|node| node.parent_id);
+        !self.nodes.contains_key(&above) || std::iter::successors(Some(id), parent).any(|at| at == above)
     }
 
     fn path(&self, id: OrganizationId) -> String {
@@ -98,8 +115,15 @@ impl Tree {
     }
 }
 
+/// Columns in which a row names its organization.
+const ORGANIZATION: [&str; 3] = ["organization_id", "organization_code", "organization_path"];
+
 fn ambiguous(pointer: &str) -> FieldError {
     FieldError::at(pointer, "ambiguous", "有多个组织符合，请改用代码或 ID", "fits several organizations; use a code or an id")
+}
+
+fn taken(pointer: &str) -> FieldError {
+    FieldError::at(pointer, "taken", "已被占用", "is taken already")
 }
 
 fn repeated(pointer: &str, first: i32) -> FieldError {

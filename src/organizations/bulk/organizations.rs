@@ -12,7 +12,7 @@ use rust_decimal::prelude::ToPrimitive;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Tree, ambiguous, repeated};
+use super::{Tree, ambiguous, repeated, taken};
 use crate::access::Permission;
 use crate::http::FieldError;
 use crate::ids::{OrganizationEventId, OrganizationId};
@@ -32,7 +32,6 @@ use crate::organizations::store::organizations::{Organization, insert_many};
 pub const ORGANIZATIONS: Kind = Kind {
     kind: ImportKind::Organizations,
     list: "organizations",
-    view: "OrganizationView",
     columns: COLUMNS,
     permission: Permission::OrganizationWrite,
     reads: Permission::OrganizationRead,
@@ -563,10 +562,6 @@ async fn write(work: &mut Work, forest: &Forest, part: &[usize], codes: &mut Cod
         history::record(work.conn(), &events).await?;
     }
     Ok(())
-}
-
-fn taken(pointer: &str) -> FieldError {
-    FieldError::at(pointer, "taken", "已被占用", "is taken already")
 }
 
 /// What a row makes of an organization. What the table has no column for stays as it is.

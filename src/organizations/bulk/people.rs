@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Tree, missing, repeated};
+use super::{Tree, missing, repeated, taken};
 use crate::access::{Permission, Scope};
 use crate::http::FieldError;
 use crate::ids::{OrganizationId, PersonId};
@@ -26,7 +26,6 @@ use crate::organizations::store::person_matches::{self, MatchedBy, PersonCandida
 pub const PEOPLE: Kind = Kind {
     kind: ImportKind::People,
     list: "people",
-    view: "PersonView",
     columns: COLUMNS,
     permission: Permission::PersonWrite,
     reads: Permission::PersonRead,
@@ -131,7 +130,9 @@ async fn matched(work: &mut Work, tree: &Tree, rows: &[Said]) -> Result<Vec<Opti
     let named = |said: &Said| said.row.cells.parsed::<Uuid>("id").map(PersonId);
     let ids: Vec<PersonId> = rows.iter().filter_map(named).chain(found.iter().flatten().map(|found| found.id)).collect();
     let people = store::people_by_id(work.conn(), &ids).await?;
-    let record = |id: PersonId| people.iter().find(|person| person.id == id && person.status == PersonStatus::Active);
+    let active = people.into_iter().filter(|person| person.status == PersonStatus::Active);
+    let people: HashMap<PersonId, Person> = active.map(|person| (person.id, person)).collect();
+    let record = |id: PersonId| people.get(&id);
     let find = |(said, found): (&Said, &Option<PersonMatch>)| {
         let like = found.as_ref().and_then(|found| {
             let person = record(found.id)?;
@@ -153,8 +154,9 @@ async fn write(
     if work.write {
         let ids: Vec<PersonId> = matched.iter().flatten().map(|person| person.id).collect();
         let locked = store::lock_people(work.conn(), &ids).await?;
+        let locked: HashMap<PersonId, Person> = locked.into_iter().map(|person| (person.id, person)).collect();
         for person in matched.iter_mut().flatten() {
-            *person = locked.iter().find(|row| row.id == person.id).cloned().ok_or(Halt::Moved)?;
+            *person = locked.get(&person.id).cloned().ok_or(Halt::Moved)?;
         }
     }
     let now = work.now();
@@ -216,7 +218,7 @@ fn conflict(
         let by_id = row.cells.parsed::<Uuid>("id") == Some(before.id.0);
         let by_number = before.id_number_hash.is_some() && before.id_number_hash == said.numbers.id_number_hash;
         return match (by_number, by_id) {
-            (true, _) => Some(FieldError::at("/id_number", "taken", "已被占用", "is taken already")),
+            (true, _) => Some(taken("/id_number")),
             (false, true) => Some(FieldError::unknown_reference("/id")),
             (false, false) => None,
         };

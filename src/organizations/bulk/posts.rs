@@ -26,7 +26,6 @@ use crate::work_items::{self, POST_EXPIRING};
 pub const POSTS: Kind = Kind {
     kind: ImportKind::Posts,
     list: "posts",
-    view: "PostView",
     columns: COLUMNS,
     permission: Permission::PostWrite,
     reads: Permission::PostRead,
@@ -88,16 +87,34 @@ enum Who {
     Phone(Vec<u8>, String),
 }
 
-/// A post of this table, for what two may not share.
+/// The posts of this table by what two may not share; fifty thousand may be of one organization.
+#[derive(Default)]
 struct Planned {
-    number: i32,
-    post: Post,
+    posts: HashMap<PostId, i32>,
+    /// First and last days of who holds what where.
+    held: HashMap<(OrganizationId, PostPosition, PersonId), Vec<Days>>,
+    /// The same of chairs, whoever holds them.
+    chaired: HashMap<OrganizationId, Vec<Days>>,
+}
+
+/// Row, first and last day of a post.
+type Days = (i32, NaiveDate, Option<NaiveDate>);
+
+impl Planned {
+    fn add(&mut self, number: i32, post: &Post) {
+        let days = (number, post.from_on, post.to_on);
+        self.posts.insert(post.id, number);
+        self.held.entry((post.organization_id, post.position, post.person_id)).or_default().push(days);
+        if post.position == PostPosition::Chair {
+            self.chaired.entry(post.organization_id).or_default().push(days);
+        }
+    }
 }
 
 async fn run(work: &mut Work) -> Result<(), Halt> {
     let place = work.place();
     let tree = Tree::load(work.conn(), place).await?;
-    let mut planned: HashMap<OrganizationId, Vec<Planned>> = HashMap::new();
+    let mut planned = Planned::default();
     while let Some(rows) = work.rows(true).await? {
         let said: Vec<Said> = rows.into_iter().filter(|row| !row.faulty).filter_map(|row| said(work, &tree, row)).collect();
         write(work, &tree, said, &mut planned).await?;
@@ -167,12 +184,7 @@ fn person_of(said: &Said, people: &[Person]) -> Result<Option<PersonId>, Box<Fie
     }
 }
 
-async fn write(
-    work: &mut Work,
-    tree: &Tree,
-    rows: Vec<Said>,
-    planned: &mut HashMap<OrganizationId, Vec<Planned>>,
-) -> Result<(), Halt> {
+async fn write(work: &mut Work, tree: &Tree, rows: Vec<Said>, planned: &mut Planned) -> Result<(), Halt> {
     let people = people(work, tree, &rows).await?;
     let ids: Vec<PostId> = rows.iter().filter_map(|said| said.row.cells.parsed::<Uuid>("id").map(PostId)).collect();
     let holders: Vec<PersonId> = people.iter().map(|person| person.id).collect();
@@ -193,12 +205,11 @@ async fn write(
                 continue;
             }
         };
-        let others = planned.entry(after.organization_id).or_default();
-        if let Some(fault) = collision(&after, others, &there) {
+        if let Some(fault) = collision(&after, planned, &there) {
             work.fault(row, fault);
             continue;
         }
-        others.push(Planned { number: row.number, post: after.clone() });
+        planned.add(row.number, &after);
         match before {
             None => {
                 work.count_new();
@@ -298,43 +309,37 @@ fn meant(
 }
 
 /// What two posts may not share: an organization has one chair at a time, and nobody holds one position there twice.
-fn collision(post: &Post, planned: &[Planned], there: &[Post]) -> Option<FieldError> {
-    let meets = |other: &Post| {
-        other.organization_id == post.organization_id
-            && other.to_on.is_none_or(|last| post.from_on <= last)
-            && post.to_on.is_none_or(|last| other.from_on <= last)
+fn collision(post: &Post, planned: &Planned, there: &[Post]) -> Option<FieldError> {
+    if let Some(first) = planned.posts.get(&post.id) {
+        return Some(repeated("/from_on", *first));
+    }
+    let meets = |from_on: NaiveDate, to_on: Option<NaiveDate>| {
+        to_on.is_none_or(|last| post.from_on <= last) && post.to_on.is_none_or(|last| from_on <= last)
     };
-    if let Some(twice) = planned.iter().find(|other| other.post.id == post.id) {
-        return Some(repeated("/from_on", twice.number));
+    // What the table changes counts as it is going to be.
+    let others = there.iter().filter(|other| other.id != post.id && !planned.posts.contains_key(&other.id));
+    let mut others = others.filter(|other| {
+        (other.organization_id, other.position) == (post.organization_id, post.position) && meets(other.from_on, other.to_on)
+    });
+    let is_chair = post.position == PostPosition::Chair;
+    if let Some(other) = others.find(|other| is_chair || other.person_id == post.person_id) {
+        return Some(if other.person_id == post.person_id {
+            let (zh, en) = ("该人员此时已任此职务", "she holds this position there at that time already");
+            FieldError::at("/from_on", "taken", zh, en)
+        } else {
+            let (zh, en) = ("该组织此时已有主席", "the organization has a chair at that time already");
+            FieldError::at("/position", "taken", zh, en)
+        });
     }
-    let replaced = |other: &&Post| other.id == post.id || planned.iter().any(|planned| planned.post.id == other.id);
-    let all = there.iter().filter(|other| !replaced(other)).map(|other| (None, other));
-    let all = all.chain(planned.iter().map(|other| (Some(other.number), &other.post)));
-    for (number, other) in all.filter(|(_, other)| meets(other) && other.position == post.position) {
-        if other.person_id == post.person_id {
-            return Some(match number {
-                Some(number) => repeated("/from_on", number),
-                None => FieldError::at(
-                    "/from_on",
-                    "taken",
-                    "该人员此时已任此职务",
-                    "she holds this position there at that time already",
-                ),
-            });
-        }
-        if post.position == PostPosition::Chair {
-            return Some(match number {
-                Some(number) => repeated("/position", number),
-                None => FieldError::at(
-                    "/position",
-                    "taken",
-                    "该组织此时已有主席",
-                    "the organization has a chair at that time already",
-                ),
-            });
-        }
+    let met = |days: Option<&Vec<Days>>| {
+        let met = days?.iter().find(|(_, from_on, to_on)| meets(*from_on, *to_on));
+        met.map(|(number, ..)| *number)
+    };
+    if let Some(first) = met(planned.held.get(&(post.organization_id, post.position, post.person_id))) {
+        return Some(repeated("/from_on", first));
     }
-    None
+    let first = met(planned.chaired.get(&post.organization_id).filter(|_| is_chair));
+    first.map(|first| repeated("/position", first))
 }
 
 fn shown<'a>(conn: &'a AsyncPgConnection, place: OrganizationId, today: NaiveDate) -> BoxFuture<'a, QueryResult<Vec<Cells>>> {

@@ -173,9 +173,11 @@ pub fn division_range(code: &str) -> (String, String) {
     (code.to_owned(), format!("{}{}", significant(code), "9".repeat(12 - significant(code).len())))
 }
 
-/// By what a unit of a list is recognized: its credit code, else its number in the list, else what and where it is.
+/// By what a unit of a list is recognized: its id, else its credit code, else its number in the list, else what and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnitKeys<'a> {
+    /// The active unit that the row names by its id.
+    pub id: Option<CoverageUnitId>,
     /// Unified social credit code.
     pub uscc: Option<&'a str>,
     /// The federation in whose area it lies, and its number in the list.
@@ -193,24 +195,31 @@ pub enum UnitFate {
     Known(CoverageUnitId),
     /// Another unit has this field's value already.
     Taken(&'static str),
-    /// It is the same as an earlier row of the list.
-    Repeated(usize),
+    /// By this field it is the same as this earlier row of the list.
+    Repeated(&'static str, i32),
 }
 
 /// Which units the rows of a list are, among active units that share a key with one of them. A row that would take a key from
-/// another unit is refused, and so is one that stands twice.
-pub fn recognized<'a>(units: &[(CoverageUnitId, UnitKeys<'a>)], rows: &[UnitKeys<'a>]) -> Vec<UnitFate> {
+/// another unit is refused, and so is one that stands twice. A list comes in parts: `rows` have their numbers in it, `earlier` are
+/// the parts before.
+pub fn recognized<'a>(
+    units: &[(CoverageUnitId, UnitKeys<'a>)],
+    rows: &[(i32, UnitKeys<'a>)],
+    earlier: &mut EarlierUnits,
+) -> Vec<UnitFate> {
     let by_id: HashMap<_, _> = units.iter().map(|(id, keys)| (*id, keys)).collect();
     let by_uscc: HashMap<_, _> = units.iter().filter_map(|(id, keys)| Some((keys.uscc?, *id))).collect();
     let by_external: HashMap<_, _> = units.iter().filter_map(|(id, keys)| Some((keys.external?, *id))).collect();
     let by_name: HashMap<_, _> = units.iter().map(|(id, keys)| (keys.name, *id)).collect();
-    let mut earlier = Earlier::default();
-    let fate = |(number, row): (usize, UnitKeys<'a>)| {
+    let fate = |(number, row): &(i32, UnitKeys<'a>)| {
         let uscc = row.uscc.and_then(|code| by_uscc.get(code).copied());
         let external = row.external.and_then(|key| by_external.get(&key).copied());
         let name = by_name.get(&row.name).copied();
-        let known = uscc.or(external).or(name);
+        let known = row.id.or(uscc).or(external).or(name);
         let other = |found: Option<CoverageUnitId>| found.is_some() && found != known;
+        if other(uscc) {
+            return UnitFate::Taken("uscc");
+        }
         if other(external) {
             return UnitFate::Taken("external_id");
         }
@@ -219,41 +228,49 @@ pub fn recognized<'a>(units: &[(CoverageUnitId, UnitKeys<'a>)], rows: &[UnitKeys
         }
         // Two legal persons are two units, whatever else they share.
         let kept = known.and_then(|id| by_id.get(&id)).and_then(|keys| keys.uscc);
-        if uscc.is_none() && kept.is_some() && row.uscc.is_some() {
+        if row.id.is_none() && uscc.is_none() && kept.is_some() && row.uscc.is_some() {
             return UnitFate::Taken(if external.is_some() { "external_id" } else { "name" });
         }
-        match earlier.row(number, &row, known) {
-            Some(before) => UnitFate::Repeated(before),
+        match earlier.row(*number, row, known) {
+            Some((field, before)) => UnitFate::Repeated(field, before),
             None => known.map_or(UnitFate::New, UnitFate::Known),
         }
     };
-    rows.iter().copied().enumerate().map(fate).collect()
+    rows.iter().map(fate).collect()
 }
 
 /// The keys of the rows before.
 #[derive(Default)]
-struct Earlier<'a> {
-    uscc: HashMap<&'a str, usize>,
-    external: HashMap<(OrganizationId, &'a str), usize>,
-    name: HashMap<(&'a str, CoverageUnitKind, &'a str), usize>,
-    known: HashMap<CoverageUnitId, usize>,
+pub struct EarlierUnits {
+    uscc: HashMap<String, i32>,
+    external: HashMap<(OrganizationId, String), i32>,
+    name: HashMap<(String, CoverageUnitKind, String), i32>,
+    known: HashMap<CoverageUnitId, i32>,
 }
 
-impl<'a> Earlier<'a> {
-    /// The earlier row that is the same; none: it is the first, and is remembered.
-    fn row(&mut self, number: usize, row: &UnitKeys<'a>, known: Option<CoverageUnitId>) -> Option<usize> {
-        let found = row.uscc.and_then(|code| self.uscc.get(code));
-        let found = found.or_else(|| row.external.and_then(|key| self.external.get(&key)));
-        let found = found.or_else(|| self.name.get(&row.name));
-        let found = found.or_else(|| known.and_then(|id| self.known.get(&id)));
-        if let Some(before) = found {
-            return Some(*before);
+impl EarlierUnits {
+    /// The earlier row that is the same, and by what; none: it is the first, and is remembered.
+    fn row(&mut self, number: i32, row: &UnitKeys<'_>, known: Option<CoverageUnitId>) -> Option<(&'static str, i32)> {
+        let external = row.external.map(|(area, id)| (area, id.to_owned()));
+        let (division, kind, name) = row.name;
+        let name = (division.to_owned(), kind, name.to_owned());
+        let found = row.uscc.and_then(|code| self.uscc.get(code)).map(|first| ("uscc", *first));
+        let found = found.or_else(|| Some(("external_id", *self.external.get(external.as_ref()?)?)));
+        let found = found.or_else(|| Some(("name", *self.name.get(&name)?)));
+        let found = found.or_else(|| Some(("name", *self.known.get(&known?)?)));
+        if found.is_none() {
+            self.uscc.extend(row.uscc.map(|code| (code.to_owned(), number)));
+            self.external.extend(external.map(|key| (key, number)));
+            self.name.insert(name, number);
+            self.known.extend(known.map(|id| (id, number)));
         }
-        self.uscc.extend(row.uscc.map(|code| (code, number)));
-        self.external.extend(row.external.map(|key| (key, number)));
-        self.name.insert(row.name, number);
-        self.known.extend(known.map(|id| (id, number)));
-        None
+        found
+    }
+
+    /// The earlier row of a unit; none: this is the first.
+    pub fn unit(&mut self, number: i32, id: CoverageUnitId) -> Option<i32> {
+        let first = *self.known.entry(id).or_insert(number);
+        (first != number).then_some(first)
     }
 }
 
@@ -262,6 +279,13 @@ mod tests {
     use super::*;
 
     const CODE: &str = "91430621MA4ABC0146";
+
+    /// What becomes of rows that come in parts of two.
+    fn fates(units: &[(CoverageUnitId, UnitKeys<'_>)], rows: &[UnitKeys<'_>]) -> Vec<UnitFate> {
+        let rows: Vec<(i32, UnitKeys<'_>)> = (0..).zip(rows.iter().copied()).collect();
+        let mut earlier = EarlierUnits::default();
+        rows.chunks(2).flat_map(|part| recognized(units, part, &mut earlier)).collect()
+    }
 
     fn facts<'a>(area: (OrganizationKind, Option<&'a str>), division_code: &'a str) -> UnitFacts<'a> {
         UnitFacts { kind: CoverageUnitKind::School, division_code, uscc: None, employees_count: None, women_count: None, area }
@@ -320,6 +344,7 @@ mod tests {
         let area = OrganizationId::generate();
         let [one, two, three] = std::array::from_fn(|_| CoverageUnitId::generate());
         let keys = |uscc, external: Option<&'static str>, name| UnitKeys {
+            id: None,
             uscc,
             external: external.map(|number| (area, number)),
             name: ("430602", Enterprise, name),
@@ -338,8 +363,12 @@ mod tests {
             (keys(Some("A"), Some("2"), "甲"), UnitFate::Taken("external_id")),
             (keys(Some("Z"), None, "丙"), UnitFate::Taken("name")),
             (keys(Some("Z"), Some("1"), "戊"), UnitFate::Taken("external_id")),
+            (UnitKeys { id: Some(one), ..keys(Some("Z"), Some("9"), "己") }, UnitFate::Known(one)),
+            (UnitKeys { id: Some(one), ..keys(Some("C"), None, "己") }, UnitFate::Taken("uscc")),
+            (UnitKeys { id: Some(three), ..keys(None, Some("2"), "己") }, UnitFate::Taken("external_id")),
+            (UnitKeys { id: Some(three), ..keys(None, None, "甲") }, UnitFate::Taken("name")),
         ] {
-            assert_eq!(recognized(&units, &[row]), [expected], "{row:?}");
+            assert_eq!(fates(&units, &[row]), [expected], "{row:?}");
         }
     }
 
@@ -348,6 +377,7 @@ mod tests {
         let area = OrganizationId::generate();
         let known = CoverageUnitId::generate();
         let row = |uscc, external: Option<&'static str>, name| UnitKeys {
+            id: None,
             uscc,
             external: external.map(|number| (area, number)),
             name: ("430602", CoverageUnitKind::Chamber, name),
@@ -361,10 +391,13 @@ mod tests {
             row(None, None, "戊"),
         ];
         use UnitFate::{Known, New, Repeated};
-        assert_eq!(recognized(&[], &rows), [New, New, Repeated(0), Repeated(0), Repeated(1), New]);
+        let same = [Repeated("name", 0), Repeated("uscc", 0), Repeated("external_id", 1)];
+        assert_eq!(fates(&[], &rows), [New, New, same[0], same[1], same[2], New]);
         let units = [(known, row(Some("A"), None, "丁"))];
         let rows = [row(None, None, "丁"), row(Some("A"), None, "甲")];
-        assert_eq!(recognized(&units, &rows), [Known(known), Repeated(0)]);
+        assert_eq!(fates(&units, &rows), [Known(known), Repeated("name", 0)]);
+        let mut earlier = EarlierUnits::default();
+        assert_eq!([2, 3].map(|number| earlier.unit(number, known)), [None, Some(2)]);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::ids::OrganizationId;
 use crate::text_enum;
 
 pub use coverage::{
-    CoverageGap, CoverageGapKind, CoverageUnitKind, CoverageUnitStatus, UnitFacts, UnitFate, UnitFault, UnitKeys, division_range,
-    may_cover, recognized, unit_faults,
+    CoverageGap, CoverageGapKind, CoverageUnitKind, CoverageUnitStatus, EarlierUnits, UnitFacts, UnitFate, UnitFault, UnitKeys,
+    division_range, may_cover, recognized, unit_faults,
 };
 pub use life::{
     AccountStrategy, ChildStrategy, Effects, IrreversibleFact, OrganizationEventKind, OrganizationStep, PostFate, PostStrategy,
