@@ -597,7 +597,7 @@ async fn every_rule_that_a_unit_of_a_table_breaks_is_told_at_its_cell() {
         (&[("组织代码", "430603")], "organization_code", "unknown_reference"),
         (&[("组织代码", ""), ("组织全路径", "岳阳楼区妇联/岳阳楼区商会妇联")], "organization_path", "kind"),
         (&[("区划代码", "")], "division_code", "required"),
-        (&[("区划代码", "4306")], "division_code", "min_length"),
+        (&[("区划代码", "43060A")], "division_code", "pattern"),
         (&[("区划代码", "430603001")], "division_code", "division"),
         (&[("区划代码", "430602999")], "division_code", "unknown_reference"),
         (&[("统一社会信用代码", "91430621MA4ABC0147")], "uscc", "check_character"),

@@ -76,7 +76,8 @@ def identity_number(number):
 def people(count, codes):
     """Half of them with an identity number, all with a telephone; names repeat, as they do."""
     for number in range(count):
-        name = SURNAMES[number % 40] + GIVEN[number // 40 % 44] + GIVEN[number // 1760 % 44]
+        rest, surname = divmod(number, len(SURNAMES))
+        name = SURNAMES[surname] + GIVEN[rest % len(GIVEN)] + GIVEN[rest // len(GIVEN) % len(GIVEN)]
         known = identity_number(number) if number % 2 else ""
         sex, year = ("", "") if known else ("女", str(1960 + number % 40))
         yield [name, codes[number % len(codes)], sex, year, f"139{number:08}", known, "网格员、调解员"]
