@@ -66,9 +66,9 @@ def workbook(path, header, rows):
 
 
 def identity_number(number):
-    """Valid by GB 11643, of a region that is not in use; the sequence is even, as women's are."""
+    """Valid by GB 11643, of a region that is not in use; the sequence is even, as women's are, and not one of the demo's."""
     day = datetime.date(1960, 1, 1) + datetime.timedelta(days=number % 14000)
-    first = f"430699{day:%Y%m%d}{(number // 14000) * 2 % 1000:03}"
+    first = f"430699{day:%Y%m%d}{500 + number // 14000 * 2}"
     total = sum(int(digit) * (2 ** (17 - place) % 11) for place, digit in enumerate(first))
     return first + "10X98765432"[total % 11]
 
