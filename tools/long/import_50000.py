@@ -66,9 +66,9 @@ def workbook(path, header, rows):
 
 
 def identity_number(number):
-    """Valid by GB 11643, of a region that is not in use; the sequence is even, as women's are."""
+    """Valid by GB 11643, of a region that is not in use; the sequence is even, as women's are, and not one of the demo's."""
     day = datetime.date(1960, 1, 1) + datetime.timedelta(days=number % 14000)
-    first = f"430699{day:%Y%m%d}{(number // 14000) * 2 % 1000:03}"
+    first = f"430699{day:%Y%m%d}{500 + number // 14000 * 2}"
     total = sum(int(digit) * (2 ** (17 - place) % 11) for place, digit in enumerate(first))
     return first + "10X98765432"[total % 11]
 
@@ -76,7 +76,8 @@ def identity_number(number):
 def people(count, codes):
     """Half of them with an identity number, all with a telephone; names repeat, as they do."""
     for number in range(count):
-        name = SURNAMES[number % 40] + GIVEN[number // 40 % 44] + GIVEN[number // 1760 % 44]
+        rest, surname = divmod(number, len(SURNAMES))
+        name = SURNAMES[surname] + GIVEN[rest % len(GIVEN)] + GIVEN[rest // len(GIVEN) % len(GIVEN)]
         known = identity_number(number) if number % 2 else ""
         sex, year = ("", "") if known else ("女", str(1960 + number % 40))
         yield [name, codes[number % len(codes)], sex, year, f"139{number:08}", known, "网格员、调解员"]
