@@ -282,18 +282,20 @@ impl<'a> Around<'a> {
     }
 
     /// Which unit a row means: none, it is a new one.
-    fn meant(&self, said: &Said, fate: UnitFate) -> Result<Option<&Unit>, FieldError> {
+    fn meant(&self, said: &Said, fate: UnitFate) -> Result<Option<&Unit>, Box<FieldError>> {
         match fate {
-            UnitFate::New if said.row.cells.text("status") == Some(CoverageUnitStatus::Closed.as_str()) => Err(by_action()),
+            UnitFate::New if said.row.cells.text("status") == Some(CoverageUnitStatus::Closed.as_str()) => {
+                Err(by_action().into())
+            }
             UnitFate::New => Ok(None),
-            UnitFate::Taken(field) => Err(taken(&format!("/{field}"))),
-            UnitFate::Repeated(field, first) => Err(repeated(&format!("/{field}"), first)),
+            UnitFate::Taken(field) => Err(taken(&format!("/{field}")).into()),
+            UnitFate::Repeated(field, first) => Err(repeated(&format!("/{field}"), first).into()),
             UnitFate::Known(id) => match self.unit(id) {
                 Some(unit) => Ok(Some(unit)),
                 // Whose it is elsewhere is not told; that its key is known is, as the single command does.
                 None => {
                     let uscc = self.units.get(&id).and_then(|unit| unit.uscc.as_deref());
-                    Err(taken(if uscc.is_some() && uscc == said.row.cells.text("uscc") { "/uscc" } else { "/name" }))
+                    Err(taken(if uscc.is_some() && uscc == said.row.cells.text("uscc") { "/uscc" } else { "/name" }).into())
                 }
             },
         }
@@ -328,7 +330,7 @@ async fn write(work: &mut Work, tree: &Tree, rows: Vec<Said>, earlier: &mut Earl
         let before = match around.meant(said, fate) {
             Ok(before) => before,
             Err(fault) => {
-                work.fault(&said.row, fault);
+                work.fault(&said.row, *fault);
                 continue;
             }
         };
