@@ -11,6 +11,8 @@ text_enum! {
         People = "people", "人员", "People";
         /// 职务
         Posts = "posts", "职务", "Posts";
+        /// 账号
+        Accounts = "accounts", "账号", "Accounts";
     }
 }
 

@@ -27,7 +27,7 @@ pub async fn lock(conn: &mut AsyncPgConnection) -> QueryResult<()> {
 }
 
 /// What lies below a place, by id, code and path.
-struct Tree {
+pub struct Tree {
     nodes: HashMap<OrganizationId, Node>,
     paths: HashMap<OrganizationId, String>,
     by_code: HashMap<String, OrganizationId>,
@@ -39,7 +39,8 @@ struct Tree {
 }
 
 impl Tree {
-    async fn load(conn: &AsyncPgConnection, place: OrganizationId) -> QueryResult<Self> {
+    /// Reads it.
+    pub async fn load(conn: &AsyncPgConnection, place: OrganizationId) -> QueryResult<Self> {
         let above: String = store::names_above(conn, place).await?.into_iter().map(|name| name + "/").collect();
         let all = store::nodes(conn, place).await?;
         let mut tree = Self {
@@ -72,28 +73,45 @@ impl Tree {
         if path.split('/').next() == Some(&self.place) { format!("{}{path}", self.above) } else { path }
     }
 
-    fn is_active(&self, id: OrganizationId) -> bool {
+    /// Whether an organization lies there, works or not.
+    pub fn contains(&self, id: OrganizationId) -> bool {
+        self.nodes.contains_key(&id)
+    }
+
+    /// Whether an organization is the top of the whole tree.
+    pub fn is_top(&self, id: OrganizationId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.parent_id.is_none())
+    }
+
+    /// Whether an organization lies there and works.
+    pub fn is_active(&self, id: OrganizationId) -> bool {
         self.nodes.get(&id).is_some_and(|node| node.status == OrganizationStatus::Active)
     }
 
     /// The organization that a row names by its id, code or full path; none: it names none.
-    fn named(&self, cells: &Cells) -> Result<Option<OrganizationId>, Box<FieldError>> {
-        if let Some(id) = cells.parsed::<uuid::Uuid>("organization_id").map(OrganizationId) {
-            return if self.is_active(id) { Ok(Some(id)) } else { Err(FieldError::unknown_reference("/organization_id").into()) };
+    pub fn named(&self, cells: &Cells) -> Result<Option<OrganizationId>, Box<FieldError>> {
+        self.named_in(cells, ["organization_id", "organization_code", "organization_path"])
+    }
+
+    /// The same in other columns: those of the id, the code and the full path.
+    pub fn named_in(&self, cells: &Cells, [id, code, path]: [&str; 3]) -> Result<Option<OrganizationId>, Box<FieldError>> {
+        let unknown = |field: &str| FieldError::unknown_reference(&format!("/{field}")).into();
+        if let Some(named) = cells.parsed::<uuid::Uuid>(id).map(OrganizationId) {
+            return if self.is_active(named) { Ok(Some(named)) } else { Err(unknown(id)) };
         }
-        if let Some(code) = cells.text("organization_code") {
-            let found = self.by_code.get(code).copied().map(Some);
-            return found.ok_or_else(|| FieldError::unknown_reference("/organization_code").into());
+        if let Some(named) = cells.text(code) {
+            return self.by_code.get(named).copied().map(Some).ok_or_else(|| unknown(code));
         }
-        let Some(path) = cells.text("organization_path") else { return Ok(None) };
-        match self.by_path.get(&self.full(path)) {
+        let Some(named) = cells.text(path) else { return Ok(None) };
+        match self.by_path.get(&self.full(named)) {
             Some(Some(id)) => Ok(Some(*id)),
-            Some(None) => Err(ambiguous("/organization_path").into()),
-            None => Err(FieldError::unknown_reference("/organization_path").into()),
+            Some(None) => Err(ambiguous(&format!("/{path}")).into()),
+            None => Err(unknown(path)),
         }
     }
 
-    fn path(&self, id: OrganizationId) -> String {
+    /// The full path of an organization, from the top of the whole tree.
+    pub fn path(&self, id: OrganizationId) -> String {
         self.paths.get(&id).cloned().unwrap_or_default()
     }
 }
@@ -102,13 +120,14 @@ fn ambiguous(pointer: &str) -> FieldError {
     FieldError::at(pointer, "ambiguous", "有多个组织符合，请改用代码或 ID", "fits several organizations; use a code or an id")
 }
 
-fn repeated(pointer: &str, first: i32) -> FieldError {
+/// A row that says what an earlier one has said.
+pub fn repeated(pointer: &str, first: i32) -> FieldError {
     let zh = format!("与第 {first} 行重复");
     FieldError::at(pointer, "repeated_row", zh, format!("says the same as row {first}"))
 }
 
 /// Why a row names no organization although it has to.
-fn missing() -> FieldError {
+pub fn missing() -> FieldError {
     FieldError::at(
         "/organization_path",
         "required",

@@ -35,6 +35,7 @@ pub const ORGANIZATIONS: Kind = Kind {
     view: "OrganizationView",
     columns: COLUMNS,
     permission: Permission::OrganizationWrite,
+    gives_access: false,
     reads: Permission::OrganizationRead,
     check,
     run: |work| run(work).boxed(),

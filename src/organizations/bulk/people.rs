@@ -29,6 +29,7 @@ pub const PEOPLE: Kind = Kind {
     view: "PersonView",
     columns: COLUMNS,
     permission: Permission::PersonWrite,
+    gives_access: false,
     reads: Permission::PersonRead,
     check,
     run: |work| run(work).boxed(),

@@ -29,6 +29,7 @@ pub const POSTS: Kind = Kind {
     view: "PostView",
     columns: COLUMNS,
     permission: Permission::PostWrite,
+    gives_access: false,
     reads: Permission::PostRead,
     check,
     run: |work| run(work).boxed(),
