@@ -10,8 +10,6 @@ use futures_util::future::join;
 use half_sky::access::Role;
 use half_sky::jobs::run_due;
 use half_sky::organizations::create_top;
-use half_sky::sheets::labels::label_in;
-use half_sky::sheets::{Cell, Column, Kind, Sheet, SheetFormat};
 use rust_xlsxwriter::{Formula, Workbook};
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;

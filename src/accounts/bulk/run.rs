@@ -141,12 +141,12 @@ fn person_of(cells: &Cells) -> Option<PersonId> {
 async fn there(work: &mut Work, table: &Table, rows: &[Said]) -> Result<There, Halt> {
     let (place, today, lock) = (work.place(), table.today, work.write);
     let username = |said: &Said| said.row.cells.text("username").unwrap_or_default().to_owned();
-    let names: HashSet<String> = rows.iter().map(username).filter(|name| !table.known.contains_key(name)).collect();
+    let names: HashSet<String> = rows.iter().map(&username).filter(|name| !table.known.contains_key(name)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let accounts = store::by_username(work.conn(), &names, lock).await?;
     let ids: Vec<AccountId> = accounts.iter().map(|account| account.id).collect();
     let grants = grants_of(work.conn(), &ids).await?;
-    let kept = table.known.values().map(|known| known.organization_id);
+    let kept = rows.iter().filter_map(|said| table.known.get(&username(said))).map(|known| known.organization_id);
     let named = rows.iter().flat_map(|said| [said.organization_id, said.granted_at]).flatten();
     let places: HashSet<OrganizationId> = grants
         .iter()

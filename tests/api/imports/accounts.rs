@@ -183,7 +183,14 @@ async fn what_may_not_be_given_is_told_by_row_and_column_and_nothing_is_written(
     log_in(&app, "good.one", PASSWORD).await.expect(401);
     let clear = "SELECT count(*) AS count FROM import_errors WHERE (import_errors)::text ~ 'teapot|Woaini|zx!9Qp'";
     assert_eq!(count(&app, clear).await, 0);
-    assert_eq!(count(&app, "SELECT count(*) AS count FROM import_errors").await, 40);
+    assert_eq!(
+        count(
+            &app,
+            "SELECT count(*) AS count FROM import_errors e JOIN imports i ON i.id = e.import_id WHERE i.kind = 'accounts'"
+        )
+        .await,
+        40
+    );
 }
 
 /// All texts of a workbook.
@@ -305,4 +312,30 @@ async fn what_she_may_no_longer_give_when_it_is_written_is_not_given() {
     let failed = leaver.get(path(&waits)).await.expect(200);
     assert_eq!((&failed.json["status"], errors(&failed)), (&json!("failed"), told(&[(2, "role", "permission_denied")])));
     assert_eq!(found(&app, "new.officer").await.len(), 0);
+}
+
+#[actix_web::test]
+async fn a_name_that_somebody_takes_meanwhile_is_taken() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("county-admin").await;
+    let text = format!("{ACCOUNTS}both.want,甲,430602,经办人,{PASSWORD}\r\nonly.mine,乙,430602,经办人,{PASSWORD}\r\n");
+    let waits = accounts(&app, &admin, "validate", "a.csv", &text).await;
+    let apply = format!("{}/apply", path(&waits));
+    admin.post(&apply).if_match(&waits.etag()).json(&json!({})).await.expect(200);
+    let new = json!({ "username": "both.want", "display_name": "丙", "organization_id": NEIGHBOUR, "person_id": null });
+    let chief = app.sign_in("city-admin").await;
+    let create = chief.post("/api/v1/accounts").json(&new).into_future();
+    // Whoever is first has the name; the other is told, and the import then writes nothing.
+    let (created, worked) = futures_util::future::join(create, run_due(&app.app)).await;
+    worked.unwrap();
+    let import = admin.get(path(&waits)).await.expect(200);
+    match created.status.as_u16() {
+        201 => {
+            assert_eq!((&import.json["status"], errors(&import)), (&json!("failed"), told(&[(2, "username", "taken")])));
+            assert_eq!(found(&app, "only.mine").await.len(), 0);
+        }
+        409 => assert_eq!((&import.json["status"], found(&app, "only.mine").await.len()), (&json!("applied"), 1)),
+        other => panic!("{other}"),
+    }
+    assert_eq!(found(&app, "both.want").await.len(), 1);
 }
