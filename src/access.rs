@@ -123,6 +123,15 @@ permissions! {
     JobWrite = "job.write", Some(Module::System), reads JobRead, &[PlatformAdmin];
 }
 
+impl Role {
+    /// The modules in which it may do anything.
+    pub fn modules(self) -> Vec<Module> {
+        let held =
+            |module: &Module| Permission::ALL.iter().any(|held| held.module() == Some(*module) && held.roles().contains(&self));
+        Module::ALL.iter().copied().filter(held).collect()
+    }
+}
+
 impl Permission {
     /// Finds a permission by its name.
     pub fn named(name: &str) -> Option<Self> {

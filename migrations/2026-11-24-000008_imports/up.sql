@@ -2,7 +2,7 @@
 
 CREATE TABLE imports (
     id uuid PRIMARY KEY,
-    kind text NOT NULL CHECK (kind IN ('organizations', 'people', 'posts', 'coverage_units')),
+    kind text NOT NULL CHECK (kind IN ('organizations', 'people', 'posts', 'coverage_units', 'accounts')),
     mode text NOT NULL CHECK (mode IN ('validate', 'apply')),
     status text NOT NULL CHECK (status IN ('validating', 'validated', 'failed', 'applying', 'applied', 'cancelled')),
     organization_id uuid NOT NULL REFERENCES organizations (id),
@@ -77,7 +77,7 @@ CREATE TABLE import_rows (
 COMMENT ON TABLE import_rows IS 'Rows of imports that have not come to their end; deleted when they have.';
 COMMENT ON COLUMN import_rows.import_id IS 'The import.';
 COMMENT ON COLUMN import_rows.number IS 'Number of the row in the file, from 1.';
-COMMENT ON COLUMN import_rows.payload IS 'Its cells by field as JSON, sealed under the purpose personal; forgotten too soon to be sealed again.';
+COMMENT ON COLUMN import_rows.payload IS 'Its cells by field as JSON, sealed under the purpose personal; forgotten too soon to be sealed again. Passwords become hashes when it is validated.';
 COMMENT ON COLUMN import_rows.faulty IS 'Something is wrong with the row by itself.';
 
 CREATE TABLE import_errors (

@@ -1,8 +1,9 @@
 //! Who signs in and what she may do: accounts, passwords, second factors, sessions, tokens, grants. Other slices use
 //! [`require_step_up`], when an organization ends [`disable_kept`] and [`move_kept`], when records of a person merge
-//! [`link_person`]; jobs that work for somebody ask [`on_behalf_of`]; the gate asks [`authenticate`]; `App` holds the caches.
+//! [`link_person`]; jobs that work for somebody ask [`on_behalf_of`]; imports ask [`ACCOUNTS`]; the gate asks [`authenticate`]; `App` holds the caches.
 
 mod api;
+mod bulk;
 mod on_behalf;
 pub mod passwords;
 pub mod revocation;
@@ -17,6 +18,7 @@ use crate::db::text_enum::Dictionary;
 
 pub use api::session::require_step_up;
 pub use api::succession::{disable_kept, link_person, move_kept};
+pub use bulk::ACCOUNTS;
 pub use on_behalf::on_behalf_of;
 pub use passwords::Passwords;
 pub use rules::{AccountStatus, initial_password};

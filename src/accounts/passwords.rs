@@ -43,6 +43,17 @@ impl Passwords {
         self.run(move || hash(&hasher, &password)).await?.map_err(ApiError::internal)
     }
 
+    /// The same for work in the background: it waits for its turn however long that takes, one password at a time.
+    pub async fn hash_in_turn(&self, password: &str) -> ApiResult<String> {
+        let (hasher, password) = (self.hasher.clone(), password.to_owned());
+        let turn = Arc::clone(&self.running).acquire_owned().await.map_err(ApiError::internal)?;
+        let hashed = tokio::task::spawn_blocking(move || {
+            let _held = turn;
+            hash(&hasher, &password)
+        });
+        hashed.await.map_err(ApiError::internal)?.map_err(ApiError::internal)
+    }
+
     /// Whether a password is right. Without a hash — nobody has that name — it takes as long and answers no.
     pub async fn verify(&self, password: &str, stored: Option<&str>) -> ApiResult<bool> {
         let (hasher, password) = (self.hasher.clone(), password.to_owned());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::sql_types::Text;
+use diesel::sql_types::{Array, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::StreamExt;
 use tokio::sync::watch;
@@ -26,6 +26,12 @@ const KEYS: &str = "keys";
 /// Tells the other nodes, when the transaction commits, that an account or its sessions or grants changed.
 pub async fn announce(conn: &mut AsyncPgConnection, account: Uuid) -> diesel::QueryResult<()> {
     notify(conn, &account.to_string()).await
+}
+
+/// The same of many accounts.
+pub async fn announce_all(conn: &mut AsyncPgConnection, accounts: &[Uuid]) -> diesel::QueryResult<()> {
+    let tell = diesel::sql_query("SELECT pg_notify($1, id::text) FROM unnest($2) AS id");
+    tell.bind::<Text, _>(CHANNEL).bind::<Array<diesel::sql_types::Uuid>, _>(accounts).execute(conn).await.map(drop)
 }
 
 /// Tells the other nodes that keys were rotated.

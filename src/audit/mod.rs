@@ -128,27 +128,40 @@ struct NewEntry<'a> {
 
 /// Writes an entry; call it inside the transaction of the change. `at` is wall time.
 pub async fn record(conn: &mut AsyncPgConnection, at: DateTime<Utc>, actor: &Actor, change: Change) -> QueryResult<()> {
-    let entry = NewEntry {
-        id: AuditEntryId::generate(),
-        at,
-        actor_kind: match actor {
-            Actor { system: true, .. } => "system",
-            Actor { account_id: Some(_), .. } => "account",
-            _ => "anonymous",
-        },
-        actor_id: actor.account_id,
-        session_id: actor.session_id,
-        role: actor.role,
-        organization_id: change.organization_id,
-        action: change.action,
-        object_type: change.object_type,
-        object_id: change.object_id,
-        before: change.before,
-        after: change.after,
-        reason: change.reason,
-        outcome: change.outcome,
-        request_id: actor.request_id.as_deref(),
-    };
-    diesel::insert_into(audit_entries::table).values(entry).execute(conn).await?;
+    record_all(conn, at, actor, vec![change]).await
+}
+
+/// Writes an entry for each of many changes that somebody makes at once.
+pub async fn record_all(conn: &mut AsyncPgConnection, at: DateTime<Utc>, actor: &Actor, changes: Vec<Change>) -> QueryResult<()> {
+    let entries: Vec<NewEntry<'_>> = changes.into_iter().map(|change| NewEntry::of(at, actor, change)).collect();
+    for part in entries.chunks(1000) {
+        diesel::insert_into(audit_entries::table).values(part).execute(conn).await?;
+    }
     Ok(())
+}
+
+impl<'a> NewEntry<'a> {
+    fn of(at: DateTime<Utc>, actor: &'a Actor, change: Change) -> Self {
+        Self {
+            id: AuditEntryId::generate(),
+            at,
+            actor_kind: match actor {
+                Actor { system: true, .. } => "system",
+                Actor { account_id: Some(_), .. } => "account",
+                _ => "anonymous",
+            },
+            actor_id: actor.account_id,
+            session_id: actor.session_id,
+            role: actor.role,
+            organization_id: change.organization_id,
+            action: change.action,
+            object_type: change.object_type,
+            object_id: change.object_id,
+            before: change.before,
+            after: change.after,
+            reason: change.reason,
+            outcome: change.outcome,
+            request_id: actor.request_id.as_deref(),
+        }
+    }
 }

@@ -12,6 +12,7 @@ use super::rules::{ImportFailure, ImportKind, ImportMode, ImportStatus, letters}
 use super::store::{self, ErrorRow, ImportRow, Sees};
 use super::work::applied;
 use crate::access::Permission;
+use crate::accounts::require_step_up;
 use crate::audit::Change;
 use crate::db::scope::covers;
 use crate::files::{self, FilePurpose};
@@ -206,7 +207,10 @@ impl ImportErrorView {
 }
 
 /// What the caller may do with imports, by where they are.
-struct Rights(Vec<(ImportKind, Vec<OrganizationId>)>);
+struct Rights {
+    me: AccountId,
+    kinds: Vec<(ImportKind, Vec<OrganizationId>)>,
+}
 
 impl Rights {
     async fn at(call: &Call, conn: &AsyncPgConnection, rows: &[ImportRow]) -> ApiResult<Self> {
@@ -217,23 +221,27 @@ impl Rights {
             let scope = call.scope_for(kinds::of(*kind).permission);
             rights.push((*kind, crate::db::scope::covered(conn, &scope, &write).await?));
         }
-        Ok(Self(rights))
+        Ok(Self { me: call.signed_in()?.account_id, kinds: rights })
     }
 
-    fn allow(&self, row: &ImportRow) -> bool {
-        self.0.iter().any(|(kind, places)| *kind == row.kind && places.contains(&row.organization_id))
+    fn actions(&self, row: &ImportRow) -> Vec<String> {
+        if !self.kinds.iter().any(|(kind, places)| *kind == row.kind && places.contains(&row.organization_id)) {
+            return vec![];
+        }
+        let applies = self.me == row.created_by || !kinds::of(row.kind).gives_access;
+        let actions = row.status.actions().iter().filter(|action| applies || **action != "apply");
+        actions.map(|action| (*action).to_owned()).collect()
     }
 }
 
 impl ImportSummaryView {
     fn of(row: ImportRow, rights: &Rights, language: Language) -> Self {
-        let actions = if rights.allow(&row) { row.status.actions() } else { &[] };
         let label = |failure: ImportFailure| {
             let found = ImportFailure::LABELS.iter().find(|(code, ..)| *code == failure.as_str());
             found.map(|(_, zh, en)| if language == Language::English { *en } else { *zh }.to_owned())
         };
         Self {
-            allowed_actions: actions.iter().map(|action| (*action).to_owned()).collect(),
+            allowed_actions: rights.actions(&row),
             progress: ImportProgressView { done: row.done, total: row.total },
             counts: ImportCountsView {
                 rows: row.row_count,
@@ -367,7 +375,8 @@ pub struct NewImport {
 ///
 /// The table is read and checked in the background; `validate` waits for `apply`, `apply` writes at once where nothing is wrong. The
 /// same file, kind and place is recognised: `same_as_id` names the earlier import, and what was applied is not applied again unless
-/// `again` says so. It needs what its kind needs at the place: organization.write, person.write or post.write.
+/// `again` says so. It needs what its kind needs at the place: organization.write, person.write,
+/// post.write, or account.write and grant.write. Where it gives access — accounts — writing at once needs a step-up, as granting does.
 #[utoipa::path(
     tag = "imports",
     params(KeyHeader),
@@ -387,6 +396,9 @@ pub async fn start_import(command: Command) -> ApiResult<Reply> {
                 }
             }
             let body: NewImport = tx.body()?;
+            if body.mode == ImportMode::Apply && kinds::of(body.kind).gives_access {
+                require_step_up(&tx.call)?;
+            }
             let (scope, me) = (tx.scope(), tx.caller()?.account_id);
             let inside = covers(tx.conn(), &scope, body.organization_id).await?;
             let works = inside && organizations::is_active(tx.conn(), body.organization_id).await?;
@@ -529,7 +541,8 @@ pub struct ApplyImport {
 /// 写入导入 · Apply an import
 ///
 /// Writes a validated import in the background, whole or not at all. Its rows are checked again in the transaction that writes them:
-/// where something has changed since and does not fit any more, it fails with its errors and nothing is written.
+/// where something has changed since and does not fit any more, it fails with its errors and nothing is written. Accounts are given
+/// only by who uploaded them, after a step-up.
 #[utoipa::path(
     tag = "imports",
     params(ImportPath, CommandHeaders),
@@ -544,6 +557,13 @@ pub async fn apply_import(command: Command, path: Path<ImportPath>) -> ApiResult
             let before = locked(tx, id).await?;
             if before.status != ImportStatus::Validated {
                 return Err(ApiError::not_now(before.status.as_str(), before.status.actions()));
+            }
+            if kinds::of(before.kind).gives_access {
+                if tx.caller()?.account_id != before.created_by {
+                    let (zh, en) = ("账号只能由上传者本人写入", "accounts are given only by who uploaded them");
+                    return Err(ApiError::from(Code::PermissionDenied).because(zh, en));
+                }
+                require_step_up(&tx.call)?;
             }
             let body: ApplyImport = tx.body()?;
             let same = store::lock_same(tx.conn(), &before).await?;

@@ -187,8 +187,9 @@ pub async fn download_import_errors(call: Call, path: Path<FailedImportPath>) ->
         let told = known.map_or_else(|| message.clone(), |known| format!("{}：{message}", known.zh));
         by_row.entry(error.number.unwrap_or(1).unsigned_abs()).or_default().push((column, told));
     }
-    let width = import.fields.len();
-    let made = tokio::task::spawn_blocking(move || annotated(&media_type, &bytes, width, &by_row));
+    let kind = kinds::of(import.kind);
+    let fields = import.fields;
+    let made = tokio::task::spawn_blocking(move || annotated(kind, &media_type, &bytes, &fields, &by_row));
     book(made.await.map_err(ApiError::internal)?.map_err(ApiError::internal)?, "import-errors.xlsx")
 }
 
@@ -214,9 +215,10 @@ fn listed(errors: Vec<ImportErrorView>) -> Result<Vec<u8>, XlsxError> {
 }
 
 fn annotated(
+    kind: &Kind,
     media_type: &str,
     bytes: &bytes::Bytes,
-    width: usize,
+    fields: &[String],
     errors: &HashMap<u32, Vec<(Option<usize>, String)>>,
 ) -> Result<Vec<u8>, XlsxError> {
     let mut workbook = Workbook::new();
@@ -224,7 +226,7 @@ fn annotated(
     let marked = text.clone().set_background_color(Color::RGB(0xFF_C7_CE));
     let sheet = workbook.add_worksheet_with_constant_memory();
     sheet.set_name("错误")?;
-    let last = width.max(1) as u16;
+    let last = fields.len().max(1) as u16;
     sheet.set_column_width(last, 80)?;
     let (mut fault, mut is_header) = (None, true);
     let outcome = read::read(media_type, bytes, |line| {
@@ -236,7 +238,10 @@ fn annotated(
                     continue;
                 }
                 let wrong = told.iter().any(|(wrong, _)| *wrong == Some(*column));
-                sheet.write_string_with_format(row, *column as u16, shown(found), if wrong { &marked } else { &text })?;
+                let field = fields.get(*column).map_or("", String::as_str);
+                let open = kind.shows(field) || is_header && !field.is_empty();
+                let value = if open { shown(found) } else { "（不显示）".to_owned() };
+                sheet.write_string_with_format(row, *column as u16, value, if wrong { &marked } else { &text })?;
             }
             let empty = told
                 .iter()

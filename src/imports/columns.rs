@@ -48,6 +48,8 @@ pub struct Column {
     pub required: bool,
     /// Values of it are masked wherever they are shown.
     pub personal: bool,
+    /// Values of it are shown nowhere, not even masked.
+    pub secret: bool,
     /// What the template says of it.
     pub hint: &'static str,
 }
@@ -55,12 +57,17 @@ pub struct Column {
 impl Column {
     /// A column that may be absent or empty.
     pub const fn new(field: &'static str, zh: &'static str, shape: Shape, hint: &'static str) -> Self {
-        Self { field, zh, shape, required: false, personal: false, hint }
+        Self { field, zh, shape, required: false, personal: false, secret: false, hint }
     }
 
     /// The same, required.
     pub const fn required(self) -> Self {
         Self { required: true, ..self }
+    }
+
+    /// The same, with secrets in it.
+    pub const fn secret(self) -> Self {
+        Self { secret: true, ..self }
     }
 
     /// The same, with personal numbers in it.

@@ -9,6 +9,7 @@ use super::columns::{Cells, Column};
 use super::rules::ImportKind;
 use super::work::{Halt, Work};
 use crate::access::Permission;
+use crate::accounts::ACCOUNTS;
 use crate::http::FieldError;
 use crate::ids::OrganizationId;
 use crate::organizations::bulk;
@@ -28,6 +29,8 @@ pub struct Kind {
     pub columns: &'static [Column],
     /// What an import of it needs at its place.
     pub permission: Permission,
+    /// It gives access: only who asked for it applies it, and she confirms first who she is.
+    pub gives_access: bool,
     /// What it needs to be shown what there is.
     pub reads: Permission,
     /// What is wrong with a row by itself, told at its fields.
@@ -38,8 +41,21 @@ pub struct Kind {
     pub shown: Shown,
 }
 
+impl Kind {
+    /// Whether values of it are secret; then nothing is shown again that is not known to be harmless.
+    pub fn has_secrets(&self) -> bool {
+        self.columns.iter().any(|column| column.secret)
+    }
+
+    /// Whether what stands below a header is shown again, by the field that the header was read as; empty: none.
+    pub fn shows(&self, field: &str) -> bool {
+        let known = self.columns.iter().find(|column| column.field == field);
+        known.map_or(!self.has_secrets(), |column| !column.secret)
+    }
+}
+
 /// Every kind.
-const KINDS: &[Kind] = &[bulk::ORGANIZATIONS, bulk::PEOPLE, bulk::POSTS, bulk::COVERAGE_UNITS];
+const KINDS: &[Kind] = &[bulk::ORGANIZATIONS, bulk::PEOPLE, bulk::POSTS, bulk::COVERAGE_UNITS, ACCOUNTS];
 
 /// What an import of a kind is.
 pub fn of(kind: ImportKind) -> &'static Kind {

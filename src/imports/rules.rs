@@ -13,6 +13,8 @@ text_enum! {
         Posts = "posts", "职务", "Posts";
         /// 覆盖单位
         CoverageUnits = "coverage_units", "覆盖单位", "Coverage units";
+        /// 账号
+        Accounts = "accounts", "账号", "Accounts";
     }
 }
 

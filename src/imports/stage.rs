@@ -144,7 +144,7 @@ impl Staging<'_> {
                 }
                 Header::ReadOnly => self.reading.ignored.push(shortened(title)),
                 Header::Unknown => {
-                    let title = shortened(title);
+                    let title = if kind.has_secrets() { "…".to_owned() } else { shortened(title) };
                     fault(
                         *column,
                         None,
@@ -190,7 +190,9 @@ fn cells(source: &Source, columns: &[Option<usize>], line: &Line, faults: &mut V
             Ok(value) => drop(row.insert(column.field.to_owned(), value)),
             Err((code, message)) => {
                 wrong.push(column.field);
-                let value = shown(found).map(|text| if column.personal { masked(&text) } else { shortened(&text) });
+                let value = shown(found)
+                    .filter(|_| !column.secret)
+                    .map(|text| if column.personal { masked(&text) } else { shortened(&text) });
                 faults.push(Fault {
                     number,
                     column: Some(*place),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{Array, BigInt, Bytea, Integer, Uuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::api::{ImportFilter, ImportsBy};
@@ -295,6 +295,17 @@ pub async fn conclude(
 /// Writes rows.
 pub async fn insert_rows(conn: &mut AsyncPgConnection, rows: &[SealedRow]) -> QueryResult<()> {
     diesel::insert_into(import_rows::table).values(rows).execute(conn).await.map(drop)
+}
+
+/// Replaces the payloads of rows.
+pub async fn replace_payloads(conn: &mut AsyncPgConnection, id: ImportId, rows: &[(i32, Vec<u8>)]) -> QueryResult<()> {
+    let (numbers, payloads): (Vec<i32>, Vec<&[u8]>) = rows.iter().map(|(number, payload)| (*number, payload.as_slice())).unzip();
+    let replace = diesel::sql_query(
+        "UPDATE import_rows AS r SET payload = x.payload FROM unnest($2, $3) AS x (number, payload)
+        WHERE r.import_id = $1 AND r.number = x.number",
+    );
+    let replace = replace.bind::<Uuid, _>(id).bind::<Array<Integer>, _>(numbers).bind::<Array<Bytea>, _>(payloads);
+    replace.execute(conn).await.map(drop)
 }
 
 /// Replaces the errors of an import; `count` is how many there are in all.

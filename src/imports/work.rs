@@ -26,6 +26,7 @@ use crate::http::{Bilingual, FieldError};
 use crate::ids::{AccountId, ImportId, OrganizationId};
 use crate::organizations;
 use crate::system::operations::{self, GoOn, OperationStatus};
+use crate::vault::Purpose;
 
 /// Where the rows are sealed.
 pub const PAYLOAD: &str = "import_rows.payload";
@@ -86,6 +87,7 @@ impl Fault {
         });
         let value = column.and_then(|column| match cells.json(column.field) {
             Value::Null => None,
+            _ if column.secret => None,
             Value::String(text) if column.personal => Some(masked(&text)),
             Value::String(text) => Some(shortened(&text)),
             Value::Array(_) => Some(shortened(&cells.list(column.field).join("、"))),
@@ -174,6 +176,24 @@ impl Work {
         Ok(rows)
     }
 
+    /// The same rows once more, which is no progress.
+    pub async fn rows_again(&mut self, numbers: &[i32]) -> Result<Vec<Row>, Halt> {
+        self.progress(0).await?;
+        let sealed = store::rows_numbered(&self.conn, self.import.id, numbers).await?;
+        self.opened(sealed)
+    }
+
+    /// Stages rows anew, with other cells.
+    pub async fn restage(&mut self, rows: &[Row]) -> Result<(), Halt> {
+        let sealed = |row: &Row| {
+            let cells = serde_json::to_vec(&row.cells.0).map_err(|fault| Halt::Failed(fault.to_string()))?;
+            Ok((row.number, self.app.vault.seal(Purpose::Personal, PAYLOAD, &cells)))
+        };
+        let sealed: Vec<(i32, Vec<u8>)> = rows.iter().map(sealed).collect::<Result<_, Halt>>()?;
+        store::replace_payloads(&mut self.conn, self.import.id, &sealed).await?;
+        Ok(())
+    }
+
     fn opened(&self, sealed: Vec<SealedRow>) -> Result<Vec<Row>, Halt> {
         let open = |row: SealedRow| {
             let payload = self.app.vault.open(PAYLOAD, &row.payload).map_err(|fault| Halt::Failed(fault.to_string()))?;
@@ -200,9 +220,14 @@ impl Work {
         self.faulty.contains(&number)
     }
 
+    /// Whether nothing was found to be wrong yet.
+    pub fn is_clean(&self) -> bool {
+        self.faults.is_empty()
+    }
+
     /// Whether to write what has been checked: nothing was found to be wrong yet.
     pub fn writes(&self) -> bool {
-        self.write && self.faults.is_empty()
+        self.write && self.is_clean()
     }
 
     /// A row is of something new.

@@ -165,6 +165,16 @@ pub async fn hold_person(conn: &mut AsyncPgConnection, scope: &Scope, id: Person
     store::people::hold(conn, scope, id, today).await
 }
 
+/// The same for many: who of them there is.
+pub async fn hold_people(
+    conn: &mut AsyncPgConnection,
+    scope: &Scope,
+    ids: &[PersonId],
+    today: NaiveDate,
+) -> QueryResult<Vec<PersonId>> {
+    store::people::hold_all(conn, scope, ids, today).await
+}
+
 /// Who these candidates are, wherever their records are kept, in one statement; see [`PersonMatch`]. Where new records may follow,
 /// take the numbers first ([`lock_candidates`]), and write suggestions afterwards ([`suggest_merges`]).
 pub async fn match_people(

@@ -95,8 +95,13 @@ impl AccountView {
         let herself = call.caller.as_ref().is_some_and(|caller| caller.account_id == row.id);
         let mut allowed_actions: Vec<_> = row.status.actions().iter().map(|action| (*action).to_owned()).collect();
         allowed_actions.retain(|action| below.contains(&row.id) && !(herself && action == "disable"));
+        Self { allowed_actions, ..Self::bare(row) }
+    }
+
+    /// A row, without what anybody may do with it.
+    pub fn bare(row: AccountRow) -> Self {
         Self {
-            allowed_actions,
+            allowed_actions: vec![],
             id: row.id,
             username: row.username,
             display_name: row.display_name,

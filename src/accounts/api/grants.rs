@@ -149,8 +149,15 @@ pub async fn create_grant(command: Command, path: Path<AccountPath>) -> ApiResul
 }
 
 async fn check_body(tx: &mut Tx, body: &NewGrant) -> ApiResult<()> {
+    let is_top = body.role == Role::PlatformAdmin && store::is_top(tx.conn(), body.organization_id).await?;
+    let faults = grant_faults(body.role, is_top, body.from_on, body.to_on);
+    if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
+}
+
+/// What is wrong with a grant, wherever it comes from; `is_top`: its place is the top of the tree.
+pub fn grant_faults(role: Role, is_top: bool, from_on: NaiveDate, to_on: Option<NaiveDate>) -> Vec<FieldError> {
     let mut faults = Vec::new();
-    if body.role == Role::PlatformAdmin && !store::is_top(tx.conn(), body.organization_id).await? {
+    if role == Role::PlatformAdmin && !is_top {
         let top = FieldError::at(
             "/organization_id",
             "not_the_top",
@@ -159,10 +166,10 @@ async fn check_body(tx: &mut Tx, body: &NewGrant) -> ApiResult<()> {
         );
         faults.push(top);
     }
-    if body.to_on.is_some_and(|last| last < body.from_on) {
+    if to_on.is_some_and(|last| last < from_on) {
         faults.push(FieldError::at("/to_on", "before_start", "不能早于开始日期", "must not be before from_on"));
     }
-    if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
+    faults
 }
 
 /// Tells every node and the audit trail of a grant that was given or taken.

@@ -1,7 +1,7 @@
 //! Handlers, by what they are about.
 
 pub mod admin;
-mod authority;
+pub mod authority;
 pub mod grants;
 pub mod me;
 pub mod session;

@@ -29,7 +29,7 @@ pub async fn lock(conn: &mut AsyncPgConnection) -> QueryResult<()> {
 }
 
 /// What lies below a place, by id, code and path.
-struct Tree {
+pub struct Tree {
     nodes: HashMap<OrganizationId, Node>,
     paths: HashMap<OrganizationId, String>,
     by_code: HashMap<String, OrganizationId>,
@@ -41,7 +41,8 @@ struct Tree {
 }
 
 impl Tree {
-    async fn load(conn: &AsyncPgConnection, place: OrganizationId) -> QueryResult<Self> {
+    /// Reads it.
+    pub async fn load(conn: &AsyncPgConnection, place: OrganizationId) -> QueryResult<Self> {
         let above: String = store::names_above(conn, place).await?.into_iter().map(|name| name + "/").collect();
         let all = store::nodes(conn, place).await?;
         let mut tree = Self {
@@ -74,19 +75,35 @@ impl Tree {
         if path.split('/').next() == Some(&self.place) { format!("{}{path}", self.above) } else { path }
     }
 
-    fn is_active(&self, id: OrganizationId) -> bool {
+    /// Whether an organization lies there, works or not.
+    pub fn contains(&self, id: OrganizationId) -> bool {
+        self.nodes.contains_key(&id)
+    }
+
+    /// Whether an organization is the top of the whole tree.
+    pub fn is_top(&self, id: OrganizationId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.parent_id.is_none())
+    }
+
+    /// Whether an organization lies there and works.
+    pub fn is_active(&self, id: OrganizationId) -> bool {
         self.nodes.get(&id).is_some_and(|node| node.status == OrganizationStatus::Active)
     }
 
     /// The active organization that a row names by its id, code or full path; none: it names none.
-    fn named(&self, cells: &Cells) -> Result<Option<OrganizationId>, Box<FieldError>> {
-        match self.said(cells, ORGANIZATION)? {
-            Some(id) if !self.is_active(id) => Err(FieldError::unknown_reference("/organization_id").into()),
+    pub fn named(&self, cells: &Cells) -> Result<Option<OrganizationId>, Box<FieldError>> {
+        self.named_in(cells, ORGANIZATION)
+    }
+
+    /// The same in other columns: those of the id, the code and the full path.
+    pub fn named_in(&self, cells: &Cells, columns: [&str; 3]) -> Result<Option<OrganizationId>, Box<FieldError>> {
+        match self.said(cells, columns)? {
+            Some(id) if !self.is_active(id) => Err(FieldError::unknown_reference(&format!("/{}", columns[0])).into()),
             named => Ok(named),
         }
     }
 
-    /// The same in columns of other names. An id is answered as it stands; a code and a path are those of active organizations.
+    /// An id is answered as it stands; a code and a path are those of active organizations.
     fn said(&self, cells: &Cells, [id, code, path]: [&str; 3]) -> Result<Option<OrganizationId>, Box<FieldError>> {
         if let Some(id) = cells.parsed::<uuid::Uuid>(id) {
             return Ok(Some(OrganizationId(id)));
@@ -110,7 +127,8 @@ impl Tree {
         !self.nodes.contains_key(&above) || std::iter::successors(Some(id), parent).any(|at| at == above)
     }
 
-    fn path(&self, id: OrganizationId) -> String {
+    /// The full path of an organization, from the top of the whole tree.
+    pub fn path(&self, id: OrganizationId) -> String {
         self.paths.get(&id).cloned().unwrap_or_default()
     }
 }
@@ -126,13 +144,14 @@ fn taken(pointer: &str) -> FieldError {
     FieldError::at(pointer, "taken", "已被占用", "is taken already")
 }
 
-fn repeated(pointer: &str, first: i32) -> FieldError {
+/// A row that says what an earlier one has said.
+pub fn repeated(pointer: &str, first: i32) -> FieldError {
     let zh = format!("与第 {first} 行重复");
     FieldError::at(pointer, "repeated_row", zh, format!("says the same as row {first}"))
 }
 
 /// Why a row names no organization although it has to.
-fn missing() -> FieldError {
+pub fn missing() -> FieldError {
     FieldError::at(
         "/organization_path",
         "required",

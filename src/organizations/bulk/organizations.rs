@@ -34,6 +34,7 @@ pub const ORGANIZATIONS: Kind = Kind {
     list: "organizations",
     columns: COLUMNS,
     permission: Permission::OrganizationWrite,
+    gives_access: false,
     reads: Permission::OrganizationRead,
     check,
     run: |work| run(work).boxed(),

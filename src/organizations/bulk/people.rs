@@ -28,6 +28,7 @@ pub const PEOPLE: Kind = Kind {
     list: "people",
     columns: COLUMNS,
     permission: Permission::PersonWrite,
+    gives_access: false,
     reads: Permission::PersonRead,
     check,
     run: |work| run(work).boxed(),

@@ -28,6 +28,7 @@ pub const POSTS: Kind = Kind {
     list: "posts",
     columns: COLUMNS,
     permission: Permission::PostWrite,
+    gives_access: false,
     reads: Permission::PostRead,
     check,
     run: |work| run(work).boxed(),

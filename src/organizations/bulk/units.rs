@@ -32,6 +32,7 @@ pub const COVERAGE_UNITS: Kind = Kind {
     list: "coverage-units",
     columns: COLUMNS,
     permission: Permission::CoverageWrite,
+    gives_access: false,
     reads: Permission::CoverageRead,
     check,
     run: |work| run(work).boxed(),

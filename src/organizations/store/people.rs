@@ -195,6 +195,24 @@ pub async fn hold(conn: &mut AsyncPgConnection, scope: &Scope, id: PersonId, tod
     Ok(held.is_some())
 }
 
+/// The same for many, in the order of their ids: those that there are.
+pub async fn hold_all(
+    conn: &mut AsyncPgConnection,
+    scope: &Scope,
+    ids: &[PersonId],
+    today: NaiveDate,
+) -> QueryResult<Vec<PersonId>> {
+    people::table
+        .filter(people::id.eq_any(ids))
+        .filter(people::status.eq(PersonStatus::Active))
+        .filter(people::id.eq_any(readable(scope.places(), today).filter(person_places::person_id.eq_any(ids.to_vec()))))
+        .order(people::id)
+        .select(people::id)
+        .for_share()
+        .load(conn)
+        .await
+}
+
 /// Locks one person in a scope until the transaction ends.
 pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: PersonId, today: NaiveDate) -> QueryResult<Person> {
     people::table

@@ -1,5 +1,6 @@
 //! Imports: read, checked, written whole or not at all.
 
+mod accounts;
 mod units;
 
 use std::io::{Read, Seek, Write};
@@ -572,7 +573,7 @@ fn with_part(book: &[u8], name: &str, content: &[u8]) -> Vec<u8> {
 async fn a_template_is_text_in_every_column_and_explains_itself() {
     let app = TestApp::new().await;
     let officer = app.sign_in("county-officer").await;
-    for kind in ["organizations", "people", "posts", "coverage_units"] {
+    for kind in ["organizations", "people", "posts", "coverage_units", "accounts"] {
         let empty = officer.get(format!("/api/v1/imports/templates/{kind}.xlsx")).await.expect(200);
         assert!(empty.header("content-disposition").contains(kind));
         let mut archive = zip::ZipArchive::new(std::io::Cursor::new(empty.bytes)).unwrap();
