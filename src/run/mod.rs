@@ -158,7 +158,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
-    log::start(&config);
+    let _lines = log::start(&config);
     let done = match arguments.command {
         None => develop::run(config, arguments.demo),
         Some(Command::Serve) => match config.production_faults() {

@@ -201,9 +201,9 @@ pub async fn tell(tx: &mut Tx, told: Told<'_>) -> ApiResult<()> {
     }
     let mut change = Change::of(action(kind), "organization", after.id, after.id);
     if let Some(before) = before {
-        change = change.before(&OrganizationSummaryView::of(before.clone()));
+        change = change.before(&OrganizationSummaryView::of(before.clone().into()));
     }
-    change = change.after(&OrganizationSummaryView::of(after.clone()));
+    change = change.after(&OrganizationSummaryView::of(after.clone().into()));
     tx.record(match reason {
         Some(reason) => change.because(reason),
         None => change,

@@ -19,7 +19,7 @@ use crate::organizations::rules::{
     OrganizationEventKind, OrganizationKind, OrganizationStatus, OrganizationStep, PostPosition, SiteKind,
 };
 use crate::organizations::store::coverage::figures;
-use crate::organizations::store::organizations::{self as store, Organization};
+use crate::organizations::store::organizations::{self as store, Organization, Summary};
 use crate::organizations::store::{succession, tree, vacancies};
 use crate::{filters, page_schema};
 
@@ -149,7 +149,7 @@ pub async fn list_organization_children(
         None => store::child_counts(&conn, ids).await?,
         Some(day) => store::child_counts_on(&conn, &scope, ids, day).await?,
     };
-    let view = |row: Organization| ChildView {
+    let view = |row: Summary| ChildView {
         children_count: counts.get(&row.id).copied().unwrap_or(0),
         organization: OrganizationSummaryView::of(row),
     };

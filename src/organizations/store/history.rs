@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
 
-use super::organizations::{Organization, Source};
+use super::organizations::{Organization, Source, Summary};
 use super::tree;
 use crate::db::page::{Condition, all_of};
 use crate::db::schema::{accounts, organization_events, organization_past_statuses as past, organizations};
@@ -38,7 +38,7 @@ pub struct Event {
 /// A state that an organization had on a day and has no longer.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = past)]
-struct PastStatus {
+pub struct PastStatus {
     organization_id: OrganizationId,
     from_on: Option<NaiveDate>,
     status: OrganizationStatus,
@@ -162,21 +162,56 @@ pub fn in_status_on<'a>(statuses: &[OrganizationStatus], day: NaiveDate) -> Cond
     Box::new(then.or(still).nullable())
 }
 
+/// A row whose parent and state can be those of a day.
+pub trait Shaped {
+    /// Whose row it is.
+    fn id(&self) -> OrganizationId;
+    /// Gives it a parent.
+    fn hang(&mut self, parent: Option<OrganizationId>);
+    /// Gives it a state.
+    fn become_again(&mut self, past: &PastStatus);
+}
+
+impl Shaped for Organization {
+    fn id(&self) -> OrganizationId {
+        self.id
+    }
+
+    fn hang(&mut self, parent: Option<OrganizationId>) {
+        self.parent_id = parent;
+    }
+
+    fn become_again(&mut self, past: &PastStatus) {
+        (self.status, self.status_changed_on, self.successor_id) = (past.status, past.from_on, past.successor_id);
+    }
+}
+
+impl Shaped for Summary {
+    fn id(&self) -> OrganizationId {
+        self.id
+    }
+
+    fn hang(&mut self, parent: Option<OrganizationId>) {
+        self.parent_id = parent;
+    }
+
+    fn become_again(&mut self, past: &PastStatus) {
+        self.status = past.status;
+    }
+}
+
 /// Organizations with the shape they had on a day: parent, state and successor; all else is today's. None: today.
-pub async fn shaped(conn: &AsyncPgConnection, rows: Vec<Organization>, day: Option<NaiveDate>) -> QueryResult<Vec<Organization>> {
+pub async fn shaped<T: Shaped>(conn: &AsyncPgConnection, mut rows: Vec<T>, day: Option<NaiveDate>) -> QueryResult<Vec<T>> {
     let Some(day) = day else { return Ok(rows) };
-    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let ids: Vec<_> = rows.iter().map(Shaped::id).collect();
     let (parents, statuses) = futures_util::try_join!(tree::parents_on(conn, &ids, day), statuses_on(conn, &ids, day))?;
-    let shaped = rows.into_iter().map(|row| {
-        let row = Organization { parent_id: parents.get(&row.id).copied(), ..row };
-        match statuses.iter().find(|past| past.organization_id == row.id) {
-            None => row,
-            Some(past) => {
-                Organization { status: past.status, status_changed_on: past.from_on, successor_id: past.successor_id, ..row }
-            }
+    for row in &mut rows {
+        row.hang(parents.get(&row.id()).copied());
+        if let Some(past) = statuses.iter().find(|past| past.organization_id == row.id()) {
+            row.become_again(past);
         }
-    });
-    Ok(shaped.collect())
+    }
+    Ok(rows)
 }
 
 async fn statuses_on(mut conn: &AsyncPgConnection, ids: &[OrganizationId], day: NaiveDate) -> QueryResult<Vec<PastStatus>> {

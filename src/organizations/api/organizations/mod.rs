@@ -14,7 +14,7 @@ use crate::http::page::{Counts, Paging, Sorting};
 use crate::http::{ApiResult, Call, PageRequest, Path, Query, Reply, Tx};
 use crate::ids::{AccountId, OrganizationId};
 use crate::organizations::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus};
-use crate::organizations::store::organizations::{self as store, Organization, Whole};
+use crate::organizations::store::organizations::{self as store, Organization, Summary, Whole};
 use crate::organizations::store::tree;
 use crate::{filters, page_schema, text_enum};
 
@@ -95,7 +95,7 @@ page_schema!(OrganizationPage, OrganizationSummaryView);
 
 impl OrganizationSummaryView {
     /// The view of a row.
-    pub fn of(row: Organization) -> Self {
+    pub fn of(row: Summary) -> Self {
         Self {
             id: row.id,
             kind: row.kind,
