@@ -42,13 +42,21 @@ impl Wake {
 type JobFn = for<'a> fn(&'a App, Value) -> BoxFuture<'a, Result<(), String>>;
 type TickFn = for<'a> fn(&'a App, &'a mut AsyncPgConnection, DateTime<Utc>) -> BoxFuture<'a, Result<(), String>>;
 
-/// Every kind of job.
-const KINDS: &[(&str, JobFn)] = &[
-    ("clean_files", |app, payload| Box::pin(files::clean(app, payload))),
-    ("expire_exports", |app, payload| Box::pin(exports::expire(app, payload))),
-    ("export", |app, payload| Box::pin(exports::run(app, payload))),
-    ("import", |app, payload| Box::pin(imports::run(app, payload))),
-    ("reseal", |app, payload| Box::pin(system::reseal(app, payload))),
+/// Every kind of job: its name, its work, and what becomes of the thing it was for when no attempt came to an end.
+const KINDS: &[(&str, JobFn, Option<JobFn>)] = &[
+    ("clean_files", |app, payload| Box::pin(files::clean(app, payload)), None),
+    ("expire_exports", |app, payload| Box::pin(exports::expire(app, payload)), None),
+    (
+        "export",
+        |app, payload| Box::pin(exports::run(app, payload)),
+        Some(|app, payload| Box::pin(exports::given_up(app, payload))),
+    ),
+    (
+        "import",
+        |app, payload| Box::pin(imports::run(app, payload)),
+        Some(|app, payload| Box::pin(imports::given_up(app, payload))),
+    ),
+    ("reseal", |app, payload| Box::pin(system::reseal(app, payload)), None),
 ];
 
 /// The timetable: name, when (domain time), what becomes of missed instants, what. `due` is the instant that fell due; the work
@@ -190,14 +198,18 @@ async fn run_one(app: &App) -> Result<bool, String> {
         .map_err(|fault| fault.to_string())?;
     drop(conn);
     let Some(job) = claimed else { return Ok(false) };
-    let outcome = match KINDS.iter().find(|(kind, _)| *kind == job.kind) {
+    let kind = KINDS.iter().find(|(kind, ..)| *kind == job.kind);
+    let outcome = match kind {
         // Its lease ran out at the last attempt: it takes its workers down with it.
         Some(_) if job.attempts > job.max_attempts => Err("no attempt came to an end".to_owned()),
-        Some((_, run)) => with_lease(app, job.id, job.attempts, unpanicked(run(app, job.payload))).await,
+        Some((_, run, _)) => with_lease(app, job.id, job.attempts, unpanicked(run(app, job.payload.clone()))).await,
         None => Err(format!("no job of kind {}", job.kind)),
     };
     app.metrics.job(&job.kind, if outcome.is_ok() { "done" } else { "failed" });
-    settle(app, job.id, job.attempts, job.max_attempts, outcome).await.map_err(|fault| fault.to_string())?;
+    let dead = settle(app, job.id, job.attempts, job.max_attempts, outcome).await.map_err(|fault| fault.to_string())?;
+    if let (true, Some((_, _, Some(given_up)))) = (dead, kind) {
+        unpanicked(given_up(app, job.payload)).await?;
+    }
     Ok(true)
 }
 
@@ -236,18 +248,22 @@ async fn with_lease(app: &App, id: Uuid, attempts: i32, work: impl Future<Output
     }
 }
 
+/// Writes down how an attempt ended. True: there will be no other.
 async fn settle(
     app: &App,
     id: Uuid,
     attempts: i32,
     max_attempts: i32,
     outcome: Result<(), String>,
-) -> Result<(), crate::http::ApiError> {
+) -> Result<bool, crate::http::ApiError> {
     let mut conn = app.db.transaction_connection().await?;
     let now = app.clock.wall();
     let job = diesel::update(held(id, attempts));
-    match outcome {
-        Ok(()) => job.set((jobs::state.eq("done"), jobs::finished_at.eq(now))).execute(&mut *conn).await?,
+    Ok(match outcome {
+        Ok(()) => {
+            job.set((jobs::state.eq("done"), jobs::finished_at.eq(now))).execute(&mut *conn).await?;
+            false
+        }
         Err(fault) => {
             log::warn!(job = id.to_string().as_str(), attempts = attempts, cause = fault.as_str(); "a job failed");
             let dead = attempts >= max_attempts;
@@ -259,10 +275,10 @@ async fn settle(
                 jobs::finished_at.eq(dead.then_some(now)),
             ))
             .execute(&mut *conn)
-            .await?
+            .await?;
+            dead
         }
-    };
-    Ok(())
+    })
 }
 
 /// Runs every instant of the timetable that has fallen due since the last run, in order, until it is told to stop. What fails

@@ -14,6 +14,7 @@ CREATE TABLE imports (
     same_as_id uuid REFERENCES imports (id),
     operation_id uuid NOT NULL,
     created_by uuid NOT NULL REFERENCES accounts (id),
+    applied_by uuid REFERENCES accounts (id),
     sheet text,
     fields text[] NOT NULL DEFAULT '{}',
     ignored_columns text[] NOT NULL DEFAULT '{}',
@@ -32,6 +33,7 @@ CREATE TABLE imports (
 );
 CREATE INDEX imports_organization ON imports (organization_id, id);
 CREATE INDEX imports_created_by ON imports (created_by, id);
+CREATE INDEX imports_applied_by ON imports (applied_by);
 CREATE INDEX imports_file ON imports (file_id);
 CREATE INDEX imports_same_as ON imports (same_as_id);
 CREATE INDEX imports_same_file ON imports (file_sha256, kind, organization_id, id);
@@ -51,6 +53,7 @@ COMMENT ON COLUMN imports.again IS 'Apply it although the same file was applied 
 COMMENT ON COLUMN imports.same_as_id IS 'The latest earlier import of the same file, kind and place.';
 COMMENT ON COLUMN imports.operation_id IS 'The long work that does it; operations are forgotten earlier.';
 COMMENT ON COLUMN imports.created_by IS 'Account that asked for it; its rights at the time of the work decide.';
+COMMENT ON COLUMN imports.applied_by IS 'Who had it applied, where that was a command of its own.';
 COMMENT ON COLUMN imports.sheet IS 'Sheet that was read; null for CSV.';
 COMMENT ON COLUMN imports.fields IS 'Field of each column of the file, empty where the column is ignored.';
 COMMENT ON COLUMN imports.ignored_columns IS 'Titles of columns that are known and cannot be written.';

@@ -283,6 +283,7 @@ diesel::table! {
         same_as_id -> Nullable<Uuid>,
         operation_id -> Uuid,
         created_by -> Uuid,
+        applied_by -> Nullable<Uuid>,
         sheet -> Nullable<Text>,
         fields -> Array<Text>,
         ignored_columns -> Array<Text>,

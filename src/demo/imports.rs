@@ -76,6 +76,7 @@ async fn load_one(
         same_as_id: (number == "2").then(|| fixed_id(0x8040, "1").into()),
         operation_id: fixed_id(0x8041, number).into(),
         created_by: uploader(),
+        applied_by: None,
         sheet: None,
         fields: ["kind", "level", "name", "parent_code"].map(str::to_owned).into(),
         ignored_columns: vec![],

@@ -18,7 +18,7 @@ use crate::sheets::SheetFormat;
 pub use expire::{expire, schedule_expiry};
 pub use rules::{CellValues, ExportStatus};
 pub use store::{NewExportRow, Produced, insert, put_produced};
-pub use walk::run;
+pub use walk::{given_up, run};
 
 /// Labels of this slice's enumerations.
 pub const DICTIONARIES: &[Dictionary] =

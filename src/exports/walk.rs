@@ -57,6 +57,16 @@ pub async fn run(app: &App, payload: Value) -> Result<(), String> {
     told.await.unwrap_or_else(|_| Err("it panicked".to_owned()))
 }
 
+/// No attempt came to an end: it has failed.
+pub async fn given_up(app: &App, payload: Value) -> Result<(), String> {
+    let id: ExportId = serde_json::from_value(payload["export_id"].clone()).map_err(|fault| fault.to_string())?;
+    let mut conn = app.db.transaction_connection().await.map_err(|fault| fault.to_string())?;
+    match store::find_any(&conn, id).await.map_err(|fault| fault.to_string())? {
+        Some(row) => fail(app, &mut conn, &row, Code::Internal).await.map_err(|fault| fault.to_string()),
+        None => Ok(()),
+    }
+}
+
 /// How an attempt ended without a file.
 enum Ended {
     /// Somebody stopped it.

@@ -71,6 +71,9 @@ pub struct ImportSummaryView {
     pub file_name: String,
     /// Who asked for it.
     pub created_by: AccountId,
+    /// Who had it applied where that was another command; null: it was not, or at once.
+    #[schema(required = true)]
+    pub applied_by: Option<AccountId>,
     /// The latest earlier import of the same file, kind and place; null: there is none.
     #[schema(required = true)]
     pub same_as_id: Option<ImportId>,
@@ -259,6 +262,7 @@ impl ImportSummaryView {
             file_id: row.file_id,
             file_name: row.file_name,
             created_by: row.created_by,
+            applied_by: row.applied_by,
             same_as_id: row.same_as_id,
             operation_id: row.operation_id,
             failure: row.failure,
@@ -375,7 +379,7 @@ pub struct NewImport {
 ///
 /// The table is read and checked in the background; `validate` waits for `apply`, `apply` writes at once where nothing is wrong. The
 /// same file, kind and place is recognised: `same_as_id` names the earlier import, and what was applied is not applied again unless
-/// `again` says so. It needs what its kind needs at the place: organization.write, person.write,
+/// `again` says so. It needs what its kind needs at the place: organization.write, person.write, coverage.write,
 /// post.write, or account.write and grant.write. Where it gives access — accounts — writing at once needs a step-up, as granting does.
 #[utoipa::path(
     tag = "imports",
@@ -394,11 +398,11 @@ pub async fn start_import(command: Command) -> ApiResult<Reply> {
                 if covers(tx.conn(), &scope, place).await? {
                     require_kind(tx, kind, place).await?;
                 }
+                if tx.call.field("mode") == Some(ImportMode::Apply) && kinds::of(kind).gives_access {
+                    require_step_up(&tx.call)?;
+                }
             }
             let body: NewImport = tx.body()?;
-            if body.mode == ImportMode::Apply && kinds::of(body.kind).gives_access {
-                require_step_up(&tx.call)?;
-            }
             let (scope, me) = (tx.scope(), tx.caller()?.account_id);
             let inside = covers(tx.conn(), &scope, body.organization_id).await?;
             let works = inside && organizations::is_active(tx.conn(), body.organization_id).await?;
@@ -428,6 +432,7 @@ pub async fn start_import(command: Command) -> ApiResult<Reply> {
                 same_as_id: None,
                 operation_id,
                 created_by: me,
+                applied_by: None,
                 sheet: None,
                 fields: vec![],
                 ignored_columns: vec![],
@@ -554,16 +559,18 @@ pub async fn apply_import(command: Command, path: Path<ImportPath>) -> ApiResult
     let id = path.id;
     command
         .run(async move |tx| {
-            let before = locked(tx, id).await?;
-            if before.status != ImportStatus::Validated {
-                return Err(ApiError::not_now(before.status.as_str(), before.status.actions()));
-            }
+            let before = permitted(tx, id).await?;
+            let me = tx.caller()?.account_id;
             if kinds::of(before.kind).gives_access {
-                if tx.caller()?.account_id != before.created_by {
+                if me != before.created_by {
                     let (zh, en) = ("账号只能由上传者本人写入", "accounts are given only by who uploaded them");
                     return Err(ApiError::from(Code::PermissionDenied).because(zh, en));
                 }
                 require_step_up(&tx.call)?;
+            }
+            tx.check_version(before.version)?;
+            if before.status != ImportStatus::Validated {
+                return Err(ApiError::not_now(before.status.as_str(), before.status.actions()));
             }
             let body: ApplyImport = tx.body()?;
             let same = store::lock_same(tx.conn(), &before).await?;
@@ -572,9 +579,10 @@ pub async fn apply_import(command: Command, path: Path<ImportPath>) -> ApiResult
                 return Err(Code::AlreadyApplied.into());
             }
             let wall = tx.call.app.clock.wall();
-            let by = StartedBy { account_id: Some(before.created_by), organization_id: Some(before.organization_id) };
+            let by = StartedBy { account_id: Some(me), organization_id: Some(before.organization_id) };
             let operation = operations::create(tx.conn(), "import", by, wall).await?;
-            let row = store::start_applying(tx.conn(), id, operation, again, wall).await?;
+            let row = store::start_applying(tx.conn(), id, operation, Some(me), again, wall).await?;
+            let row = row.ok_or_else(|| ApiError::internal("a locked import has changed"))?;
             jobs::enqueue(tx.conn(), "import", json!({ "import_id": id }), wall).await?;
             tx.after_commit(|app| app.wake.now());
             tx.record(Change::of("import.applying", "import", id, row.organization_id)).await?;
@@ -583,13 +591,12 @@ pub async fn apply_import(command: Command, path: Path<ImportPath>) -> ApiResult
         .await
 }
 
-/// Loads an import for a command: seen, permitted at its place and for its kind, of the version read.
-async fn locked(tx: &mut Tx, id: ImportId) -> ApiResult<ImportRow> {
+/// Loads an import for a command: seen, permitted at its place and for its kind.
+async fn permitted(tx: &mut Tx, id: ImportId) -> ApiResult<ImportRow> {
     let sees = sees(&tx.call)?;
     let row = store::lock(tx.conn(), &sees, id).await?;
     tx.require(row.organization_id).await?;
     require_kind(tx, row.kind, row.organization_id).await?;
-    tx.check_version(row.version)?;
     Ok(row)
 }
 
@@ -606,7 +613,8 @@ pub async fn cancel_import(command: Command, path: Path<UnwantedImportPath>) -> 
     let id = path.id;
     command
         .run(async move |tx| {
-            let before = locked(tx, id).await?;
+            let before = permitted(tx, id).await?;
+            tx.check_version(before.version)?;
             let wall = tx.call.app.clock.wall();
             let ended = store::end(tx.conn(), id, ImportStatus::Cancelled, None, wall).await?;
             let row = ended.ok_or_else(|| ApiError::not_now(before.status.as_str(), before.status.actions()))?;

@@ -22,7 +22,7 @@ pub use columns::{Cells, Column, Labels, Shape, body_faults};
 pub use kinds::{Kind, RunFn, Shown};
 pub use rules::{ImportFailure, ImportKind, ImportMode, ImportStatus};
 pub use store::{ErrorRow, ImportRow, SealedRow, insert, insert_rows, put_errors};
-pub use work::{Halt, PAYLOAD, Row, Work, run};
+pub use work::{Halt, PAYLOAD, Row, Work, given_up, run};
 
 /// Labels of this slice's enumerations.
 pub const DICTIONARIES: &[Dictionary] = &[

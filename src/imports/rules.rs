@@ -63,6 +63,10 @@ text_enum! {
         PlaceGone = "place_gone", "所选组织已撤销或合并", "The place has been dissolved or merged";
         /// The same file was applied by another import meanwhile.
         AlreadyApplied = "already_applied", "相同文件已写入", "The same file has been applied";
+        /// Somebody else wrote the same again and again while it was applied.
+        Overtaken = "overtaken", "写入时数据被他人改动，请重新导入", "Others wrote the same meanwhile; import it again";
+        /// No attempt came to an end.
+        GivenUp = "given_up", "多次尝试均未完成，未写入任何内容", "No attempt came to an end; nothing was written";
         /// Nobody applied it for a week.
         Expired = "expired", "超过七天未写入", "Not applied for a week";
         /// Neither a workbook nor CSV.

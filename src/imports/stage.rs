@@ -181,6 +181,10 @@ fn cells(source: &Source, columns: &[Option<usize>], line: &Line, faults: &mut V
     let mut wrong: Vec<&str> = Vec::new();
     for (place, found) in &line.cells {
         let Some(index) = columns.get(*place) else {
+            // Once for a row, however wide it is.
+            if faults[before..].iter().any(|fault| fault.code == "no_header") {
+                continue;
+            }
             let message = Bilingual::new("此列没有表头", "this column has no header");
             faults.push(Fault { number, column: Some(*place), field: None, code: "no_header".into(), message, value: None });
             continue;

@@ -35,6 +35,7 @@ pub struct ImportRow {
     pub same_as_id: Option<ImportId>,
     pub operation_id: OperationId,
     pub created_by: AccountId,
+    pub applied_by: Option<AccountId>,
     pub sheet: Option<String>,
     pub fields: Vec<String>,
     pub ignored_columns: Vec<String>,
@@ -178,18 +179,20 @@ pub async fn insert(conn: &mut AsyncPgConnection, row: &ImportRow) -> QueryResul
     diesel::insert_into(imports::table).values(row).execute(conn).await.map(drop)
 }
 
-/// It is applied from now on, by another operation.
+/// It is applied from now on, by another operation where somebody else asks for it. None: it waits no more.
 pub async fn start_applying(
     conn: &mut AsyncPgConnection,
     id: ImportId,
     operation: OperationId,
+    by: Option<AccountId>,
     again: bool,
     now: DateTime<Utc>,
-) -> QueryResult<ImportRow> {
-    diesel::update(imports::table.find(id))
+) -> QueryResult<Option<ImportRow>> {
+    diesel::update(imports::table.find(id).filter(imports::status.eq(ImportStatus::Validated)))
         .set((
             imports::status.eq(ImportStatus::Applying),
             imports::operation_id.eq(operation),
+            imports::applied_by.eq(by),
             imports::again.eq(again),
             imports::done.eq(0),
             imports::version.eq(imports::version + 1),
@@ -198,6 +201,7 @@ pub async fn start_applying(
         .returning(ImportRow::as_returning())
         .get_result(conn)
         .await
+        .optional()
 }
 
 /// Nobody wants it any more, or it failed: its rows go, what was written does not exist. None: it is over already.
@@ -222,14 +226,19 @@ pub async fn end(
         .await
         .optional()?;
     if ended.is_some() {
-        diesel::delete(import_rows::table.filter(import_rows::import_id.eq(id))).execute(conn).await?;
+        drop_rows(conn, id).await?;
     }
     Ok(ended)
 }
 
+/// Forgets staged rows.
+pub async fn drop_rows(conn: &mut AsyncPgConnection, id: ImportId) -> QueryResult<()> {
+    diesel::delete(import_rows::table.filter(import_rows::import_id.eq(id))).execute(conn).await.map(drop)
+}
+
 /// Forgets what an attempt before has found.
 pub async fn restart(conn: &mut AsyncPgConnection, id: ImportId) -> QueryResult<()> {
-    diesel::delete(import_rows::table.filter(import_rows::import_id.eq(id))).execute(conn).await?;
+    drop_rows(conn, id).await?;
     diesel::delete(import_errors::table.filter(import_errors::import_id.eq(id))).execute(conn).await?;
     let still = diesel::update(imports::table.find(id).filter(imports::status.eq(ImportStatus::Validating)));
     still.set((imports::done.eq(0), imports::total.eq(None::<i64>), imports::error_count.eq(0))).execute(conn).await.map(drop)
@@ -287,7 +296,7 @@ pub async fn conclude(
         .execute(conn)
         .await?;
     if updated == 1 && to.is_final() {
-        diesel::delete(import_rows::table.filter(import_rows::import_id.eq(id))).execute(conn).await?;
+        drop_rows(conn, id).await?;
     }
     Ok(updated == 1)
 }
@@ -364,6 +373,9 @@ pub async fn forget(conn: &mut AsyncPgConnection, before: DateTime<Utc>, now: Da
     for id in &ids {
         end(conn, *id, ImportStatus::Cancelled, Some(ImportFailure::Expired), now).await?;
     }
+    // A job that was cut off between the end of its import and its rows.
+    let ended = imports::table.filter(imports::finished_at.is_not_null()).select(imports::id);
+    diesel::delete(import_rows::table.filter(import_rows::import_id.eq_any(ended))).execute(conn).await?;
     let over = imports::table.filter(imports::finished_at.lt(before)).select(imports::id);
     diesel::delete(import_errors::table.filter(import_errors::import_id.eq_any(over))).execute(conn).await?;
     Ok(ids.len())

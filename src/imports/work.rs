@@ -22,7 +22,7 @@ use crate::audit::{self, Actor, Change};
 use crate::db::scope::covers;
 use crate::files;
 use crate::http::problem::Place;
-use crate::http::{Bilingual, FieldError};
+use crate::http::{Bilingual, Code, FieldError};
 use crate::ids::{AccountId, ImportId, OrganizationId};
 use crate::organizations;
 use crate::system::operations::{self, GoOn, OperationStatus};
@@ -49,10 +49,14 @@ pub enum Halt {
 impl From<DieselError> for Halt {
     fn from(error: DieselError) -> Self {
         use DatabaseErrorKind::{ExclusionViolation, ForeignKeyViolation, SerializationFailure, UniqueViolation};
-        let moved = matches!(
-            &error,
-            DieselError::DatabaseError(UniqueViolation | ForeignKeyViolation | ExclusionViolation | SerializationFailure, _)
-        );
+        let moved = match &error {
+            DieselError::DatabaseError(UniqueViolation | ForeignKeyViolation | ExclusionViolation | SerializationFailure, _) => {
+                true
+            }
+            // The database has ended one of two that waited for one another.
+            DieselError::DatabaseError(_, information) => information.message().contains("deadlock"),
+            _ => false,
+        };
         if moved { Self::Moved } else { Self::Failed(error.to_string()) }
     }
 }
@@ -98,6 +102,26 @@ impl Fault {
     }
 }
 
+/// What is wrong with rows: of very many those that were found first, and how many there are.
+#[derive(Default)]
+struct Faults {
+    kept: Vec<Fault>,
+    count: i32,
+}
+
+impl Faults {
+    fn push(&mut self, fault: Fault) {
+        self.count += 1;
+        if self.kept.len() < MOST_ERRORS {
+            self.kept.push(fault);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
 /// A staged row.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -119,7 +143,11 @@ pub struct Work {
     pub write: bool,
     conn: Object<AsyncPgConnection>,
     kind: &'static Kind,
-    faults: Vec<Fault>,
+    /// Role by which who asked for it may do it now.
+    role: Option<&'static str>,
+    faults: Faults,
+    /// Rows that were told that there is a record elsewhere.
+    kept_elsewhere: u32,
     faulty: HashSet<i32>,
     counts: [i32; 3],
     after: i32,
@@ -230,6 +258,23 @@ impl Work {
         self.write && self.is_clean()
     }
 
+    /// Something is wrong with a row, which tells that there is a record that who asked for it may not read: that stands in the
+    /// audit trail, once for the import with the number of its rows.
+    pub fn fault_kept_elsewhere(&mut self, row: &Row, fault: FieldError) {
+        self.kept_elsewhere += 1;
+        self.fault(row, fault);
+    }
+
+    /// Writes an entry of the audit trail for each change that a part of the rows has made.
+    pub async fn record(&mut self, changes: Vec<Change>) -> Result<(), Halt> {
+        let (wall, actor) = (self.app.clock.wall(), Actor { role: self.role, ..self.as_actor() });
+        Ok(audit::record_all(&mut self.conn, wall, &actor, changes).await?)
+    }
+
+    fn as_actor(&self) -> Actor {
+        Actor { account_id: Some(self.import.applied_by.unwrap_or(self.import.created_by).0), ..Actor::default() }
+    }
+
     /// A row is of something new.
     pub fn count_new(&mut self) {
         self.counts[0] += 1;
@@ -241,9 +286,10 @@ impl Work {
     }
 }
 
-/// Tells how far an import is; stops where somebody wants that.
+/// Tells how far an import is; stops where somebody wants that. Where no connection is free at this moment it is told the next time:
+/// nothing is concluded that somebody has stopped.
 async fn go_on(app: &App, import: &ImportRow, done: i64) -> Result<(), Halt> {
-    let mut conn = app.db.transaction_connection().await.map_err(|fault| Halt::Failed(fault.to_string()))?;
+    let Ok(mut conn) = app.db.transaction_connection().await else { return Ok(()) };
     if !store::advance(&mut conn, import.id, import.status, done).await? {
         return Err(Halt::Stopped);
     }
@@ -258,7 +304,7 @@ async fn go_on(app: &App, import: &ImportRow, done: i64) -> Result<(), Halt> {
 pub async fn run(app: &App, payload: Value) -> Result<(), String> {
     let id: ImportId = serde_json::from_value(payload["import_id"].clone()).map_err(|fault| fault.to_string())?;
     let result = match work(app, id).await {
-        Err(Halt::Moved) => Err("others wrote the same again and again".to_owned()),
+        Err(Halt::Moved) => Err("others wrote the same meanwhile".to_owned()),
         Err(Halt::Failed(fault)) => Err(fault),
         Ok(()) | Err(Halt::Stopped) => Ok(()),
     };
@@ -270,10 +316,27 @@ pub async fn run(app: &App, payload: Value) -> Result<(), String> {
         ImportStatus::Failed => OperationStatus::Failed,
         ImportStatus::Cancelled => OperationStatus::Cancelled,
     };
+    // What an attempt staged while somebody stopped it.
+    store::drop_rows(&mut conn, id).await.map_err(|fault| fault.to_string())?;
     let error = (status == OperationStatus::Failed).then_some(crate::http::Code::ValidationFailed.as_str());
     let finished = operations::finish(&mut conn, import.operation_id, status, error, app.clock.wall()).await;
     finished.map_err(|fault| fault.to_string())?;
     result
+}
+
+/// No attempt came to an end: it has failed, and nothing was written.
+pub async fn given_up(app: &App, payload: Value) -> Result<(), String> {
+    let id: ImportId = serde_json::from_value(payload["import_id"].clone()).map_err(|fault| fault.to_string())?;
+    let ended = async {
+        let mut conn = connection(app).await?;
+        let import = store::get(&conn, id).await?;
+        let wall = app.clock.wall();
+        store::end(&mut conn, id, ImportStatus::Failed, Some(ImportFailure::GivenUp), wall).await?;
+        let error = Some(Code::Internal.as_str());
+        operations::finish(&mut conn, import.operation_id, OperationStatus::Failed, error, wall).await?;
+        Ok(())
+    };
+    ended.await.map_err(|halt: Halt| format!("{halt:?}"))
 }
 
 async fn work(app: &App, id: ImportId) -> Result<(), Halt> {
@@ -314,9 +377,9 @@ async fn begin_applying(app: &App, conn: &mut Object<AsyncPgConnection>, import:
         AnsiTransactionManager::commit_transaction(&mut **conn).await?;
         return ended.ok_or(Halt::Stopped);
     }
-    let begun = store::start_applying(conn, import.id, import.operation_id, import.again, wall).await?;
+    let begun = store::start_applying(conn, import.id, import.operation_id, None, import.again, wall).await?;
     AnsiTransactionManager::commit_transaction(&mut **conn).await?;
-    Ok(begun)
+    begun.ok_or(Halt::Stopped)
 }
 
 /// Whether such an import has written, or is about to.
@@ -348,52 +411,68 @@ async fn validate(app: &App, mut conn: Object<AsyncPgConnection>, import: &Impor
     if let Some(failure) = reading.failure {
         return fail(app, &mut conn, import, failure, faults).await;
     }
-    if let Err(failure) = may(app, &conn, import, kind).await? {
-        return fail(app, &mut conn, import, failure, vec![]).await;
-    }
+    let role = match may(app, &conn, import, kind).await? {
+        Ok(role) => role,
+        Err(failure) => return fail(app, &mut conn, import, failure, Faults::default()).await,
+    };
     let mut work = begin(app, conn, import, false);
-    work.faults = faults;
+    (work.faults, work.role) = (faults, role);
     (kind.run)(&mut work).await?;
+    tell_of_records_elsewhere(&mut work).await?;
     let Work { mut conn, faults, counts, .. } = work;
     if faults.is_empty() {
         let (from, to) = (ImportStatus::Validating, ImportStatus::Validated);
-        let concluded = store::conclude(&mut conn, id, from, to, counts, wall).await?;
+        let concluded = store::conclude(&mut conn, id, from, to, counts, app.clock.wall()).await?;
         return if concluded { Ok(()) } else { Err(Halt::Stopped) };
     }
     fail(app, &mut conn, import, ImportFailure::Rows, faults).await
 }
 
 /// Reads the file in a thread of its own and stages what comes.
-async fn staged(
-    app: &App,
-    conn: &mut AsyncPgConnection,
-    import: &ImportRow,
-    source: Source,
-) -> Result<(Reading, Vec<Fault>), Halt> {
+async fn staged(app: &App, conn: &mut AsyncPgConnection, import: &ImportRow, source: Source) -> Result<(Reading, Faults), Halt> {
     let (sender, mut batches) = tokio::sync::mpsc::channel::<Batch>(2);
     let reader = tokio::task::spawn_blocking(move || stage::read_all(&source, &sender));
-    let (mut faults, mut done) = (Vec::new(), 0);
+    let (mut faults, mut done) = (Faults::default(), 0);
     while let Some(batch) = batches.recv().await {
         if !batch.rows.is_empty() {
             store::insert_rows(conn, &batch.rows).await?;
             done += batch.rows.len() as i64;
             go_on(app, import, done).await?;
         }
-        faults.extend(batch.faults);
+        batch.faults.into_iter().for_each(|fault| faults.push(fault));
     }
     let reading = reader.await.map_err(|fault| Halt::Failed(fault.to_string()))?;
     Ok((reading, faults))
 }
 
-/// Whoever asked for it may still do it, and the place still works.
-async fn may(app: &App, conn: &AsyncPgConnection, import: &ImportRow, kind: &Kind) -> Result<Result<(), ImportFailure>, Halt> {
+/// That there are records which who asked for it may not read is told at her rows: it stands in the audit trail.
+async fn tell_of_records_elsewhere(work: &mut Work) -> Result<(), Halt> {
+    if work.kept_elsewhere == 0 {
+        return Ok(());
+    }
+    let code = Code::PersonKeptElsewhere;
+    let what = json!({ "operation": "start_import", "status": code.status().as_u16(), "code": code.as_str(), "rows": work.kept_elsewhere });
+    let (id, place) = (work.import.id, work.import.organization_id);
+    work.record(vec![Change::refused("request.refused", "import", Some(id.0), Some(place)).after(&what)]).await
+}
+
+/// Whoever asked for it may still do it, and the place still works; the role by which she may.
+async fn may(
+    app: &App,
+    conn: &AsyncPgConnection,
+    import: &ImportRow,
+    kind: &Kind,
+) -> Result<Result<Option<&'static str>, ImportFailure>, Halt> {
     if !organizations::is_active(conn, import.organization_id).await? {
         return Ok(Err(ImportFailure::PlaceGone));
     }
     let roles: Vec<HeldRole> = accounts::roles_of(conn, import.created_by).await?;
-    let scope = Scope::of(&roles, kind.permission, app.clock.today());
-    let holds = covers(conn, &scope, import.organization_id).await?;
-    Ok(if holds { Ok(()) } else { Err(ImportFailure::PermissionLost) })
+    let today = app.clock.today();
+    let scope = Scope::of(&roles, kind.permission, today);
+    if !covers(conn, &scope, import.organization_id).await? {
+        return Ok(Err(ImportFailure::PermissionLost));
+    }
+    Ok(Ok(roles.iter().find(|held| held.gives(kind.permission, today)).map(|held| held.role.as_str())))
 }
 
 fn begin(app: &App, conn: Object<AsyncPgConnection>, import: &ImportRow, write: bool) -> Work {
@@ -403,7 +482,9 @@ fn begin(app: &App, conn: Object<AsyncPgConnection>, import: &ImportRow, write: 
         import: import.clone(),
         write,
         conn,
-        faults: vec![],
+        role: None,
+        faults: Faults::default(),
+        kept_elsewhere: 0,
         faulty: HashSet::new(),
         counts: [0; 3],
         after: 0,
@@ -417,8 +498,9 @@ async fn fail(
     conn: &mut AsyncPgConnection,
     import: &ImportRow,
     failure: ImportFailure,
-    mut faults: Vec<Fault>,
+    faults: Faults,
 ) -> Result<(), Halt> {
+    let Faults { kept: mut faults, count } = faults;
     let column = |fault: &Fault| {
         fault.column.or_else(|| {
             let field = fault.field.as_deref()?;
@@ -426,7 +508,6 @@ async fn fail(
         })
     };
     faults.sort_by_key(|fault| (fault.number, column(fault)));
-    let count = faults.len() as i32;
     let error = |(seq, fault): (i32, Fault)| ErrorRow {
         import_id: import.id,
         seq,
@@ -438,7 +519,7 @@ async fn fail(
         en: stage::cut(&fault.message.en, 1000),
         value: fault.value,
     };
-    let errors: Vec<ErrorRow> = (1..).zip(faults.into_iter().take(MOST_ERRORS)).map(error).collect();
+    let errors: Vec<ErrorRow> = (1..).zip(faults).map(error).collect();
     store::put_errors(conn, import.id, &errors, count).await?;
     let ended = store::end(conn, import.id, ImportStatus::Failed, Some(failure), app.clock.wall()).await?;
     if ended.is_some() { Ok(()) } else { Err(Halt::Stopped) }
@@ -449,10 +530,12 @@ async fn apply(app: &App, import: &ImportRow) -> Result<(), Halt> {
     for attempt in 1..=ATTEMPTS {
         match apply_once(app, import).await {
             Err(Halt::Moved) if attempt < ATTEMPTS => {}
+            Err(Halt::Moved) => break,
             outcome => return outcome,
         }
     }
-    Err(Halt::Moved)
+    // Nothing was written, and what was checked holds no more: it is for people to look at, not for the next attempt.
+    fail(app, &mut *connection(app).await?, import, ImportFailure::Overtaken, Faults::default()).await
 }
 
 async fn apply_once(app: &App, import: &ImportRow) -> Result<(), Halt> {
@@ -465,6 +548,7 @@ async fn apply_once(app: &App, import: &ImportRow) -> Result<(), Halt> {
         return Ok(());
     }
     AnsiTransactionManager::rollback_transaction(&mut *work.conn).await?;
+    tell_of_records_elsewhere(&mut work).await?;
     let Work { mut conn, faults, .. } = work;
     match outcome? {
         Some(failure) => fail(app, &mut conn, import, failure, faults).await,
@@ -475,8 +559,9 @@ async fn apply_once(app: &App, import: &ImportRow) -> Result<(), Halt> {
 /// Writes everything and says so. Some: why nothing is to be written.
 async fn written(work: &mut Work, kind: &Kind) -> Result<Option<ImportFailure>, Halt> {
     organizations::bulk::lock(&mut work.conn).await?;
-    if let Err(failure) = may(&work.app, &work.conn, &work.import, kind).await? {
-        return Ok(Some(failure));
+    match may(&work.app, &work.conn, &work.import, kind).await? {
+        Ok(role) => work.role = role,
+        Err(failure) => return Ok(Some(failure)),
     }
     (kind.run)(work).await?;
     if !work.faults.is_empty() {
@@ -491,8 +576,6 @@ async fn written(work: &mut Work, kind: &Kind) -> Result<Option<ImportFailure>, 
     let [new, changed, unchanged] = work.counts;
     let sha256: String = import.file_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     let told = json!({ "kind": import.kind, "rows": import.row_count, "new": new, "changed": changed, "unchanged": unchanged, "sha256": sha256 });
-    let actor = Actor { account_id: Some(import.created_by.0), ..Actor::default() };
-    let change = Change::of("import.applied", "import", import.id, import.organization_id).after(&told);
-    audit::record(&mut work.conn, wall, &actor, change).await?;
+    work.record(vec![Change::of("import.applied", "import", import.id, import.organization_id).after(&told)]).await?;
     Ok(None)
 }

@@ -13,6 +13,8 @@ use zip::ZipArchive;
 use super::undefused;
 use crate::text_enum;
 
+/// Lines of a sheet, in Excel's own limits; they rise.
+const MOST_LINES: u32 = 1_048_576;
 /// Most columns of a table.
 pub const MOST_COLUMNS: usize = 200;
 /// Most bytes that a workbook may inflate to: 50,000 rows of twenty columns take a third of it.
@@ -128,7 +130,10 @@ fn workbook(bytes: &Bytes, each: &mut impl FnMut(Line) -> bool) -> Result<Table,
     let mut cells = book.worksheet_cells_reader(&name).map_err(|_| Refusal::Broken)?;
     let mut line = Line { number: 0, cells: vec![] };
     while let Some(cell) = cells.next_cell_with_formula_metadata().map_err(|_| Refusal::Broken)? {
-        let (row, column) = (cell.pos.0 + 1, cell.pos.1 as usize);
+        let (row, column) = (cell.pos.0.saturating_add(1), cell.pos.1 as usize);
+        if row < line.number || row > MOST_LINES {
+            return Err(Refusal::Broken);
+        }
         let found = if cell.formula.is_some() { Some(Found::Formula) } else { found(&cell.value) };
         let Some(found) = found else { continue };
         if column >= MOST_COLUMNS {

@@ -14,7 +14,7 @@ use crate::accounts::api::grants::{GrantView, grant_faults};
 use crate::accounts::revocation;
 use crate::accounts::rules::AccountStatus;
 use crate::accounts::store::{AccountRow, GrantRow, NewAccountRow, grants_of, roles_of};
-use crate::audit::{self, Actor, Change};
+use crate::audit::Change;
 use crate::http::FieldError;
 use crate::http::problem::Place;
 use crate::ids::{AccountId, GrantId, OrganizationId, PersonId};
@@ -417,9 +417,7 @@ async fn write(work: &mut Work, table: &Table, made: Made) -> Result<(), Halt> {
     }
     let told: HashSet<Uuid> = ids.iter().chain(made.grants.iter().map(|grant| &grant.account_id)).map(|id| id.0).collect();
     revocation::announce_all(work.conn(), &told.into_iter().collect::<Vec<_>>()).await?;
-    let actor = Actor { account_id: Some(table.me.0), ..Actor::default() };
-    audit::record_all(work.conn(), now, &actor, entries).await?;
-    Ok(())
+    work.record(entries).await
 }
 
 /// Puts hashes in the place of passwords. Sign-ins come between, one password at a time.

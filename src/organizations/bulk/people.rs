@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{Tree, missing, repeated, taken};
 use crate::access::{Permission, Scope};
+use crate::audit::Change;
 use crate::http::FieldError;
 use crate::ids::{OrganizationId, PersonId};
 use crate::imports::{Cells, Column, Halt, ImportKind, Kind, Row, Shape, Work, body_faults};
@@ -77,16 +78,63 @@ struct Said {
     birth_year: Option<i16>,
 }
 
+/// Whom a row is about.
+struct Matched {
+    /// Her record; none: she is new.
+    person: Option<Person>,
+    /// The row names her by id, and its identity number is that of somebody else: whether she is kept below the place.
+    number_of_another: Option<bool>,
+}
+
+/// What earlier rows have said, by what two rows may not share.
+#[derive(Default)]
+struct Earlier {
+    numbers: HashMap<Vec<u8>, i32>,
+    people: HashMap<PersonId, i32>,
+    /// New people by telephone and name.
+    new: HashMap<(Vec<u8>, String), Vec<NewOne>>,
+}
+
+/// A new person of an earlier row, by what could contradict.
+struct NewOne {
+    number: i32,
+    id_number_hash: Option<Vec<u8>>,
+    sex: Option<Sex>,
+    birth_year: Option<i16>,
+}
+
+impl Earlier {
+    /// The row that brought the same person, found as [`person_matches::find`] finds records; else notes that this one does.
+    fn same_new(&mut self, said: &Said) -> Option<i32> {
+        fn agrees<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
+            one.is_none() || other.is_none() || one == other
+        }
+        let (numbers, name) = (&said.numbers, said.row.cells.text("name").unwrap_or_default());
+        let known = self.new.entry((numbers.phone_hash.clone()?, name.to_owned())).or_default();
+        let same = known.iter().find(|one| {
+            agrees(&one.id_number_hash, &numbers.id_number_hash)
+                && agrees(&one.sex, &said.sex)
+                && agrees(&one.birth_year, &said.birth_year)
+        });
+        if let Some(same) = same {
+            return Some(same.number);
+        }
+        let (number, id_number_hash) = (said.row.number, numbers.id_number_hash.clone());
+        known.push(NewOne { number, id_number_hash, sex: said.sex, birth_year: said.birth_year });
+        None
+    }
+}
+
 async fn run(work: &mut Work) -> Result<(), Halt> {
     let place = work.place();
     if work.write {
         person_matches::lock_all(work.conn()).await?;
     }
     let tree = Tree::load(work.conn(), place).await?;
-    let (mut numbers, mut people): (HashMap<Vec<u8>, i32>, HashMap<PersonId, i32>) = Default::default();
+    let mut earlier = Earlier::default();
     while let Some(rows) = work.rows(true).await? {
         let said: Vec<Said> = rows.into_iter().filter(|row| !row.faulty).filter_map(|row| said(work, &tree, row)).collect();
-        write(work, &tree, said, &mut numbers, &mut people).await?;
+        write(work, &tree, said, &mut earlier).await?;
     }
     Ok(())
 }
@@ -117,7 +165,7 @@ fn said(work: &mut Work, tree: &Tree, row: Row) -> Option<Said> {
 
 /// Finds out whom the rows are about: by her id, else as whoever brings people finds her ([`person_matches::find`]). Somebody who is
 /// kept elsewhere is found by her identity number only.
-async fn matched(work: &mut Work, tree: &Tree, rows: &[Said]) -> Result<Vec<Option<Person>>, Halt> {
+async fn matched(work: &mut Work, tree: &Tree, rows: &[Said]) -> Result<Vec<Matched>, Halt> {
     let candidate = |said: &Said| PersonCandidate {
         name: said.row.cells.text("name").unwrap_or_default().to_owned(),
         phone_hash: said.numbers.phone_hash.clone(),
@@ -139,35 +187,41 @@ async fn matched(work: &mut Work, tree: &Tree, rows: &[Said]) -> Result<Vec<Opti
             let person = record(found.id)?;
             (found.by == MatchedBy::IdNumber || tree.nodes.contains_key(&person.organization_id)).then_some(person)
         });
-        named(said).and_then(record).or(like).cloned()
+        let by_id = named(said).and_then(record);
+        let numbered = found.as_ref().filter(|found| found.by == MatchedBy::IdNumber).map(|found| found.id);
+        let another = numbered.filter(|id| by_id.is_some_and(|by_id| by_id.id != *id));
+        let here = |id: PersonId| record(id).is_some_and(|person| tree.nodes.contains_key(&person.organization_id));
+        Matched { number_of_another: another.map(here), person: by_id.or(like).cloned() }
     };
     Ok(rows.iter().zip(&found).map(find).collect())
 }
 
-async fn write(
-    work: &mut Work,
-    tree: &Tree,
-    rows: Vec<Said>,
-    numbers: &mut HashMap<Vec<u8>, i32>,
-    people: &mut HashMap<PersonId, i32>,
-) -> Result<(), Halt> {
+async fn write(work: &mut Work, tree: &Tree, rows: Vec<Said>, earlier: &mut Earlier) -> Result<(), Halt> {
     let mut matched = matched(work, tree, &rows).await?;
     if work.write {
-        let ids: Vec<PersonId> = matched.iter().flatten().map(|person| person.id).collect();
+        let ids: Vec<PersonId> = matched.iter().filter_map(|matched| Some(matched.person.as_ref()?.id)).collect();
         let locked = store::lock_people(work.conn(), &ids).await?;
         let locked: HashMap<PersonId, Person> = locked.into_iter().map(|person| (person.id, person)).collect();
-        for person in matched.iter_mut().flatten() {
+        for person in matched.iter_mut().filter_map(|matched| matched.person.as_mut()) {
             *person = locked.get(&person.id).cloned().ok_or(Halt::Moved)?;
         }
     }
     let now = work.now();
-    let (mut new, mut changed) = (Vec::new(), Vec::new());
-    for (said, before) in rows.iter().zip(matched) {
+    let (mut new, mut changed, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+    for (said, matched) in rows.iter().zip(matched) {
         let row = &said.row;
-        if let Some(fault) = conflict(tree, said, before.as_ref(), numbers, people) {
-            work.fault(row, fault);
-            continue;
+        match conflict(tree, said, &matched, earlier) {
+            None => {}
+            Some(Conflict::Told(fault)) => {
+                work.fault(row, fault);
+                continue;
+            }
+            Some(Conflict::KeptElsewhere) => {
+                work.fault_kept_elsewhere(row, taken("/id_number"));
+                continue;
+            }
         }
+        let before = matched.person;
         let Some(organization_id) = said.organization_id.or(before.as_ref().map(|before| before.organization_id)) else {
             work.fault(row, missing());
             continue;
@@ -181,15 +235,24 @@ async fn write(
                     masked.into_iter().for_each(|fault| work.fault(row, fault));
                     continue;
                 }
+                if let Some(first) = earlier.same_new(said) {
+                    work.fault(row, repeated("/phone", first));
+                    continue;
+                }
                 work.count_new();
-                new.push(Person { created_at: now, updated_at: now, ..fresh(said, organization_id) });
+                let person = Person { created_at: now, updated_at: now, ..fresh(said, organization_id) };
+                entries.push(change("person.created", &person).after(&told_of(&person)));
+                new.push(person);
             }
             Some(before) => match edited(said, organization_id, &before) {
                 Err(fault) => work.fault(row, *fault),
                 Ok(after) => {
                     let same = is_same(&before, &after);
                     work.count_known(!same);
-                    changed.extend((!same).then_some(after));
+                    if !same {
+                        entries.push(change("person.changed", &after).before(&told_of(&before)).after(&told_of(&after)));
+                        changed.push(after);
+                    }
                 }
             },
         }
@@ -201,40 +264,61 @@ async fn write(
         store::update_people(work.conn(), &changed, now).await?;
         let written: Vec<PersonId> = new.iter().chain(&changed).map(|person| person.id).collect();
         person_matches::suggest(work.conn(), &written, now).await?;
+        work.record(entries).await?;
     }
     Ok(())
 }
 
-/// What stands in the way: her record is kept elsewhere, or another row says the same.
-fn conflict(
-    tree: &Tree,
-    said: &Said,
-    before: Option<&Person>,
-    numbers: &mut HashMap<Vec<u8>, i32>,
-    people: &mut HashMap<PersonId, i32>,
-) -> Option<FieldError> {
-    let row = &said.row;
+fn change(action: &'static str, person: &Person) -> Change {
+    Change::of(action, "person", person.id, person.organization_id)
+}
+
+/// What the audit trail keeps of a person: numbers masked.
+fn told_of(person: &Person) -> Value {
+    json!({
+        "organization_id": person.organization_id, "name": person.name, "sex": person.sex, "birth_year": person.birth_year,
+        "phone": person.phone_masked, "id_number": person.id_number_masked, "tags": person.tags,
+    })
+}
+
+/// What stands in the way of a row.
+enum Conflict {
+    /// A fault of the row.
+    Told(FieldError),
+    /// Her identity number is in a record elsewhere.
+    KeptElsewhere,
+}
+
+/// What stands in the way: her record is kept elsewhere, her number is another's, or another row says the same.
+fn conflict(tree: &Tree, said: &Said, matched: &Matched, earlier: &mut Earlier) -> Option<Conflict> {
+    let (row, before) = (&said.row, matched.person.as_ref());
+    let told = |fault| Some(Conflict::Told(fault));
     if let Some(before) = before.filter(|before| !tree.nodes.contains_key(&before.organization_id)) {
         // Whose it is elsewhere is not told; that the number is known is, as the single command does.
         let by_id = row.cells.parsed::<Uuid>("id") == Some(before.id.0);
         let by_number = before.id_number_hash.is_some() && before.id_number_hash == said.numbers.id_number_hash;
         return match (by_number, by_id) {
-            (true, _) => Some(taken("/id_number")),
-            (false, true) => Some(FieldError::unknown_reference("/id")),
+            (true, _) => Some(Conflict::KeptElsewhere),
+            (false, true) => told(FieldError::unknown_reference("/id")),
             (false, false) => None,
         };
     }
     if before.is_none() && row.cells.text("id").is_some() {
-        return Some(FieldError::unknown_reference("/id"));
+        return told(FieldError::unknown_reference("/id"));
+    }
+    match matched.number_of_another {
+        Some(true) => return told(taken("/id_number")),
+        Some(false) => return Some(Conflict::KeptElsewhere),
+        None => {}
     }
     if let Some(hash) = &said.numbers.id_number_hash {
-        let first = *numbers.entry(hash.clone()).or_insert(row.number);
+        let first = *earlier.numbers.entry(hash.clone()).or_insert(row.number);
         if first != row.number {
-            return Some(repeated("/id_number", first));
+            return told(repeated("/id_number", first));
         }
     }
-    let first = before.map(|before| *people.entry(before.id).or_insert(row.number));
-    first.filter(|first| *first != row.number).map(|first| repeated("/name", first))
+    let first = before.map(|before| *earlier.people.entry(before.id).or_insert(row.number));
+    first.filter(|first| *first != row.number).and_then(|first| told(repeated("/name", first)))
 }
 
 fn fresh(said: &Said, organization_id: OrganizationId) -> Person {

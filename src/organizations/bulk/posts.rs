@@ -11,14 +11,15 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Tree, missing, repeated};
-use crate::access::Permission;
+use crate::access::{Permission, Scope};
+use crate::audit::Change;
 use crate::http::FieldError;
 use crate::ids::{OrganizationId, PersonId, PostId};
 use crate::imports::{Cells, Column, Halt, ImportKind, Kind, Row, Shape, Work, body_faults};
 use crate::organizations::api::people::seal_numbers;
 use crate::organizations::rules::{EmploymentMode, PersonStatus, PostPosition, Secondment};
 use crate::organizations::store::bulk as store;
-use crate::organizations::store::people::Person;
+use crate::organizations::store::people::{Person, hold_all};
 use crate::organizations::store::posts::{Post, insert_many};
 use crate::work_items::{self, POST_EXPIRING};
 
@@ -112,12 +113,51 @@ impl Planned {
     }
 }
 
+/// What a row does to the posts there are. Rows come in any order; they are written in this one, so that whoever leaves a chair
+/// has left it before the next one takes it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// A post becomes shorter at one end or both, or stays as long as it is.
+    Shorten,
+    /// Another change.
+    Change,
+    /// A new post, or a row with something wrong.
+    Make,
+}
+
+impl Step {
+    fn of(before: Option<&Post>, after: &Post) -> Self {
+        let Some(before) = before else { return Self::Make };
+        let earlier_end = |last: NaiveDate| before.to_on.is_none_or(|was| last <= was);
+        let inside = before.from_on <= after.from_on && after.to_on.map_or(before.to_on.is_none(), earlier_end);
+        if inside { Self::Shorten } else { Self::Change }
+    }
+}
+
+/// Rows that are worked on at a time.
+const PART: usize = 500;
+
 async fn run(work: &mut Work) -> Result<(), Halt> {
     let place = work.place();
     let tree = Tree::load(work.conn(), place).await?;
-    let mut planned = Planned::default();
-    while let Some(rows) = work.rows(true).await? {
+    let (mut shorten, mut change, mut make) = (vec![], vec![], vec![]);
+    while let Some(rows) = work.rows(false).await? {
         let said: Vec<Said> = rows.into_iter().filter(|row| !row.faulty).filter_map(|row| said(work, &tree, row)).collect();
+        let there = There::load(work, &tree, &said).await?;
+        for said in &said {
+            let step =
+                meant(&tree, said, &there, work.now()).map_or(Step::Make, |(before, after)| Step::of(before.as_ref(), &after));
+            match step {
+                Step::Shorten => shorten.push(said.row.number),
+                Step::Change => change.push(said.row.number),
+                Step::Make => make.push(said.row.number),
+            }
+        }
+    }
+    let mut planned = Planned::default();
+    for part in [shorten, change, make].iter().flat_map(|numbers| numbers.chunks(PART)) {
+        let rows = work.rows_numbered(part).await?;
+        let said: Vec<Said> = rows.into_iter().filter_map(|row| said(work, &tree, row)).collect();
         write(work, &tree, said, &mut planned).await?;
     }
     Ok(())
@@ -147,6 +187,36 @@ fn said(work: &mut Work, tree: &Tree, row: Row) -> Option<Said> {
     }
     faults.into_iter().for_each(|fault| work.fault(&row, fault));
     None
+}
+
+/// What there is, as far as a part of the rows needs it.
+struct There {
+    people: Vec<Person>,
+    posts: Vec<Post>,
+}
+
+impl There {
+    /// Looks it up; held until the transaction ends where something is to be written.
+    async fn load(work: &mut Work, tree: &Tree, rows: &[Said]) -> Result<Self, Halt> {
+        let mut people = people(work, tree, rows).await?;
+        if work.write {
+            let (scope, today) = (Scope::below(work.place()), work.today());
+            let ids: Vec<PersonId> = people.iter().map(|person| person.id).collect();
+            let held = hold_all(work.conn(), &scope, &ids, today).await?;
+            people.retain(|person| held.contains(&person.id));
+        }
+        let ids: Vec<PostId> = rows.iter().filter_map(|said| said.row.cells.parsed::<Uuid>("id").map(PostId)).collect();
+        let named = store::posts_by_id(work.conn(), &ids).await?;
+        let holders = people.iter().map(|person| person.id).chain(named.iter().map(|post| post.person_id)).collect::<Vec<_>>();
+        let places = rows.iter().filter_map(|said| said.organization_id);
+        let places = places.chain(named.iter().map(|post| post.organization_id)).collect::<Vec<_>>();
+        let mut posts = store::posts_like(work.conn(), &ids, &holders, &places).await?;
+        if work.write {
+            let ids: Vec<PostId> = posts.iter().map(|post| post.id).collect();
+            posts = store::lock_posts(work.conn(), &ids).await?;
+        }
+        Ok(Self { people, posts })
+    }
 }
 
 /// Who the rows are about, among those kept below the place.
@@ -186,27 +256,19 @@ fn person_of(said: &Said, people: &[Person]) -> Result<Option<PersonId>, Box<Fie
 }
 
 async fn write(work: &mut Work, tree: &Tree, rows: Vec<Said>, planned: &mut Planned) -> Result<(), Halt> {
-    let people = people(work, tree, &rows).await?;
-    let ids: Vec<PostId> = rows.iter().filter_map(|said| said.row.cells.parsed::<Uuid>("id").map(PostId)).collect();
-    let holders: Vec<PersonId> = people.iter().map(|person| person.id).collect();
-    let places: Vec<OrganizationId> = rows.iter().filter_map(|said| said.organization_id).collect();
-    let mut there = store::posts_like(work.conn(), &ids, &holders, &places).await?;
-    if work.write {
-        let ids: Vec<PostId> = there.iter().map(|post| post.id).collect();
-        there = store::lock_posts(work.conn(), &ids).await?;
-    }
+    let there = There::load(work, tree, &rows).await?;
     let now = work.now();
-    let (mut new, mut changed, mut closed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut new, mut changed, mut closed, mut entries) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for said in &rows {
         let row = &said.row;
-        let (before, after) = match meant(tree, said, &people, &there, now) {
+        let (before, after) = match meant(tree, said, &there, now) {
             Ok(pair) => pair,
             Err(fault) => {
                 work.fault(row, *fault);
                 continue;
             }
         };
-        if let Some(fault) = collision(&after, planned, &there) {
+        if let Some(fault) = collision(&after, planned, &there.posts) {
             work.fault(row, fault);
             continue;
         }
@@ -214,6 +276,7 @@ async fn write(work: &mut Work, tree: &Tree, rows: Vec<Said>, planned: &mut Plan
         match before {
             None => {
                 work.count_new();
+                entries.push(change("post.created", &after).after(&told_of(&after)));
                 new.push(after);
             }
             Some(before) => {
@@ -223,6 +286,7 @@ async fn write(work: &mut Work, tree: &Tree, rows: Vec<Said>, planned: &mut Plan
                 work.count_known(differs);
                 if differs {
                     closed.extend((before.to_on != after.to_on).then_some(after.id.0));
+                    entries.push(change("post.changed", &after).before(&told_of(&before)).after(&told_of(&after)));
                     changed.push(after);
                 }
             }
@@ -235,25 +299,39 @@ async fn write(work: &mut Work, tree: &Tree, rows: Vec<Said>, planned: &mut Plan
         store::update_posts(work.conn(), &changed, now).await?;
         let by = work.actor();
         work_items::close_many(work.conn(), &POST_EXPIRING, &closed, Some(by), now).await?;
+        work.record(entries).await?;
     }
     Ok(())
+}
+
+fn change(action: &'static str, post: &Post) -> Change {
+    Change::of(action, "post", post.id, post.organization_id)
+}
+
+/// What the audit trail keeps of a post.
+fn told_of(post: &Post) -> Value {
+    json!({
+        "organization_id": post.organization_id, "person_id": post.person_id, "position": post.position,
+        "employment_mode": post.employment_mode, "secondment": post.secondment, "from_on": post.from_on, "to_on": post.to_on,
+        "appointed_by": post.appointed_by, "end_reason": post.end_reason,
+    })
 }
 
 /// The post that a row means, as it is and as it is to be.
 fn meant(
     tree: &Tree,
     said: &Said,
-    people: &[Person],
-    there: &[Post],
+    there: &There,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(Option<Post>, Post), Box<FieldError>> {
     let cells = &said.row.cells;
     let named = cells.parsed::<Uuid>("id").map(PostId);
-    let by_id = named.and_then(|id| there.iter().find(|post| post.id == id && tree.nodes.contains_key(&post.organization_id)));
+    let by_id =
+        named.and_then(|id| there.posts.iter().find(|post| post.id == id && tree.nodes.contains_key(&post.organization_id)));
     if named.is_some() && by_id.is_none() {
         return Err(FieldError::unknown_reference("/id").into());
     }
-    let person_id = person_of(said, people)?.or(by_id.map(|post| post.person_id));
+    let person_id = person_of(said, &there.people)?.or(by_id.map(|post| post.person_id));
     let person_id = person_id.ok_or_else(|| {
         FieldError::at(
             "/person_id",
@@ -281,7 +359,7 @@ fn meant(
             "another person, position or organization is another post",
         )));
     }
-    let before = by_id.or_else(|| there.iter().find(|post| same(post) && post.from_on == from_on)).cloned();
+    let before = by_id.or_else(|| there.posts.iter().find(|post| same(post) && post.from_on == from_on)).cloned();
     let to_on = if cells.has("to_on") { cells.parsed("to_on") } else { before.as_ref().and_then(|post| post.to_on) };
     let kept = before.as_ref();
     let after = Post {

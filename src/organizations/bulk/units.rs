@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{ORGANIZATION, Tree, missing, repeated, taken};
 use crate::access::Permission;
+use crate::audit::Change;
 use crate::http::FieldError;
 use crate::http::problem::Place;
 use crate::ids::{CoverageUnitId, OrganizationId, SiteId};
@@ -326,7 +327,7 @@ async fn write(work: &mut Work, tree: &Tree, rows: Vec<Said>, earlier: &mut Earl
     let known: Vec<(CoverageUnitId, UnitKeys<'_>)> = active.map(|unit| (unit.id, keys_of(unit))).collect();
     let keys: Vec<(i32, UnitKeys<'_>)> = open.iter().map(|said| (said.row.number, said.keys())).collect();
     let fates = recognized(&known, &keys, earlier);
-    let (mut new, mut changed) = (Vec::new(), Vec::new());
+    let (mut new, mut changed, mut entries) = (Vec::new(), Vec::new(), Vec::new());
     for (said, fate) in open.into_iter().zip(fates) {
         let before = match around.meant(said, fate) {
             Ok(before) => before,
@@ -348,11 +349,15 @@ async fn write(work: &mut Work, tree: &Tree, rows: Vec<Said>, earlier: &mut Earl
         match before {
             None => {
                 work.count_new();
+                entries.push(change("coverage_unit.created", &after).after(&told_of(&after)));
                 new.push(after);
             }
             Some(before) => {
                 work.count_known(*before != after);
-                changed.extend((*before != after).then_some(after));
+                if *before != after {
+                    entries.push(change("coverage_unit.changed", &after).before(&told_of(before)).after(&told_of(&after)));
+                    changed.push(after);
+                }
             }
         }
     }
@@ -362,8 +367,23 @@ async fn write(work: &mut Work, tree: &Tree, rows: Vec<Said>, earlier: &mut Earl
             return Err(Halt::Moved);
         }
         store::update_many(work.conn(), &changed, now).await?;
+        work.record(entries).await?;
     }
     Ok(())
+}
+
+fn change(action: &'static str, unit: &Unit) -> Change {
+    Change::of(action, "coverage_unit", unit.id, unit.organization_id)
+}
+
+/// What the audit trail keeps of a unit.
+fn told_of(unit: &Unit) -> Value {
+    json!({
+        "kind": unit.kind, "name": unit.name, "organization_id": unit.organization_id, "division_code": unit.division_code,
+        "uscc": unit.uscc, "address": unit.address, "employees_count": unit.employees_count, "women_count": unit.women_count,
+        "covered_by_organization_id": unit.covered_by_organization_id, "covered_by_site_id": unit.covered_by_site_id,
+        "external_id": unit.external_id, "status": unit.status,
+    })
 }
 
 fn by_action() -> FieldError {

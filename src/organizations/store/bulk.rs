@@ -185,6 +185,11 @@ pub async fn people_below(mut conn: &AsyncPgConnection, place: OrganizationId) -
     kept.select(Person::as_select()).load(&mut conn).await
 }
 
+/// Posts by id.
+pub async fn posts_by_id(mut conn: &AsyncPgConnection, ids: &[PostId]) -> QueryResult<Vec<Post>> {
+    posts::table.filter(posts::id.eq_any(ids)).order(posts::id).select(Post::as_select()).load(&mut conn).await
+}
+
 /// The posts of some people, and the chairs of some organizations.
 pub async fn posts_like(
     mut conn: &AsyncPgConnection,

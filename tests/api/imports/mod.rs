@@ -1,6 +1,8 @@
 //! Imports: read, checked, written whole or not at all.
 
 mod accounts;
+mod ends;
+mod meeting;
 mod units;
 
 use std::io::{Read, Seek, Write};
