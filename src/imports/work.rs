@@ -316,8 +316,10 @@ pub async fn run(app: &App, payload: Value) -> Result<(), String> {
         ImportStatus::Failed => OperationStatus::Failed,
         ImportStatus::Cancelled => OperationStatus::Cancelled,
     };
-    // What an attempt staged while somebody stopped it.
-    store::drop_rows(&mut conn, id).await.map_err(|fault| fault.to_string())?;
+    if import.status.is_final() {
+        // What an attempt staged while somebody stopped it.
+        store::drop_rows(&mut conn, id).await.map_err(|fault| fault.to_string())?;
+    }
     let error = (status == OperationStatus::Failed).then_some(crate::http::Code::ValidationFailed.as_str());
     let finished = operations::finish(&mut conn, import.operation_id, status, error, app.clock.wall()).await;
     finished.map_err(|fault| fault.to_string())?;

@@ -18,6 +18,7 @@ const LABELS: &[(&str, &str, &str)] = &[
     ("address", "地址", "Address"),
     ("after", "变更后", "After"),
     ("allowed_actions", "可执行操作", "Allowed actions"),
+    ("applied_by", "写入人 ID", "Applied by ID"),
     ("appointed_by", "任命文件", "Appointed by"),
     ("area", "联系范围", "Area"),
     ("area_organization", "联系组织", "Area organization"),
