@@ -20,13 +20,14 @@ use crate::accounts::on_behalf_of;
 use crate::app::App;
 use crate::audit::{self, Actor, Change};
 use crate::clock::shanghai;
-use crate::files::{ContentKey, Object, hex};
+use crate::files::{ContentKey, Object};
 use crate::http::inside::Inside;
 use crate::http::lists::{self, ListName};
 use crate::http::{ApiError, Code, Language};
 use crate::ids::{ExportId, OrganizationId};
 use crate::sheets::{Sheet, SheetFault};
 use crate::system::operations::{self, GoOn, OperationStatus};
+use crate::vault::hex;
 
 /// How long a file is kept.
 const KEPT: TimeDelta = TimeDelta::hours(24);

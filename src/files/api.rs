@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::download::{Content, hex, send};
+use super::download::{Content, send};
 use super::rules::{self, AttachableType, FileFault, FilePurpose};
 use super::sealing::ContentKey;
 use super::store::{self, FileRow, Readable};
@@ -16,7 +16,7 @@ use crate::http::page::{Paging, Position};
 use crate::http::{ApiError, ApiResult, Call, Command, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx};
 use crate::ids::{AccountId, FileId, OrganizationId};
 use crate::organizations::site_to_write;
-use crate::vault::sha256;
+use crate::vault::{hex, sha256};
 use crate::{filters, page_schema};
 
 /// A file that an object names: enough to show and to download it.

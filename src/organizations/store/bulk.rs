@@ -13,6 +13,7 @@ use crate::db::schema::{divisions, organization_tree, organizations, people, pos
 use crate::db::scope::below;
 use crate::ids::{OrganizationId, PersonId, PostId};
 use crate::organizations::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition};
+use crate::vault;
 
 /// An organization as far as its place is told by it.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -161,9 +162,7 @@ const UPDATE_PEOPLE: &str = "UPDATE people AS p SET organization_id = x.organiza
 
 /// Edits many people: all that can be edited.
 pub async fn update_people(conn: &mut AsyncPgConnection, rows: &[Person], now: DateTime<Utc>) -> QueryResult<()> {
-    let hex = |bytes: &Option<Vec<u8>>| -> Option<String> {
-        bytes.as_ref().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-    };
+    let hex = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(vault::hex);
     let rows: Vec<Value> = rows
         .iter()
         .map(|row| {

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::Unit;
+use crate::db::locks;
 use crate::db::schema::{coverage_units, sites};
 use crate::db::scope::below;
 use crate::ids::{CoverageUnitId, OrganizationId, SiteId};
@@ -16,7 +17,7 @@ const LISTS: i64 = 0x75_6e69_7473;
 
 /// No other list of units is written until the transaction ends: two would lock what they have in common in different orders.
 pub async fn lock_lists(conn: &mut AsyncPgConnection) -> QueryResult<()> {
-    diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(LISTS).execute(conn).await.map(drop)
+    locks::take(conn, LISTS).await
 }
 
 /// What rows of a list say of which units they mean.
