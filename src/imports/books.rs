@@ -10,15 +10,15 @@ use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::api::{FailedImportPath, ImportErrorView, column_of, sees};
-use super::columns::{Cells, Column, Shape};
+use super::columns::{Cells, Column, Labels, Shape};
 use super::kinds::{self, Kind};
-use super::rules::{ImportKind, MOST_ERRORS, MOST_ROWS};
+use super::rules::{ImportFailure, ImportKind, MOST_ERRORS, MOST_ROWS};
 use super::store;
 use crate::db::scope::covers;
 use crate::http::{ApiError, ApiResult, Call, Code, Language, Path, Query};
 use crate::ids::OrganizationId;
-use crate::sheets::SheetFormat;
-use crate::sheets::read::{self, Found};
+use crate::sheets::read::{self, Found, MOST_LINES, Refusal};
+use crate::sheets::{SheetFormat, displayable};
 use crate::{files, filters};
 
 /// Path of a template.
@@ -103,7 +103,7 @@ fn template(kind: &Kind, rows: &[Cells]) -> Result<Vec<u8>, XlsxError> {
         for (index, column) in (0..).zip(kind.columns) {
             let value = said(column, row);
             if !value.is_empty() {
-                sheet.write_string_with_format(number, index, value, &text)?;
+                sheet.write_string_with_format(number, index, displayable(&value), &text)?;
             }
         }
     }
@@ -188,8 +188,8 @@ pub async fn download_import_errors(call: Call, path: Path<FailedImportPath>) ->
         by_row.entry(error.number.unwrap_or(1).unsigned_abs()).or_default().push((column, told));
     }
     let kind = kinds::of(import.kind);
-    let fields = import.fields;
-    let made = tokio::task::spawn_blocking(move || annotated(kind, &media_type, &bytes, &fields, &by_row));
+    let (fields, language) = (import.fields, call.language);
+    let made = tokio::task::spawn_blocking(move || annotated(kind, &media_type, &bytes, &fields, &by_row, language));
     book(made.await.map_err(ApiError::internal)?.map_err(ApiError::internal)?, "import-errors.xlsx")
 }
 
@@ -208,18 +208,21 @@ fn listed(errors: Vec<ImportErrorView>) -> Result<Vec<u8>, XlsxError> {
         let (letter, label, value) = (error.column_letter, error.column_label, error.value);
         let cells = [Some(error.row.to_string()), letter, label, Some(error.code), Some(error.message), value];
         for (index, cell) in (0..).zip(cells) {
-            sheet.write_string_with_format(number, index, cell.unwrap_or_default(), &text)?;
+            sheet.write_string_with_format(number, index, displayable(&cell.unwrap_or_default()), &text)?;
         }
     }
     workbook.save_to_buffer()
 }
 
+/// The table with its errors beside its rows, as far as it is read: where that ends before the table does, the row after the last
+/// says why.
 fn annotated(
     kind: &Kind,
     media_type: &str,
     bytes: &bytes::Bytes,
     fields: &[String],
     errors: &HashMap<u32, Vec<(Option<usize>, String)>>,
+    language: Language,
 ) -> Result<Vec<u8>, XlsxError> {
     let mut workbook = Workbook::new();
     let text = Format::new().set_num_format("@");
@@ -228,8 +231,15 @@ fn annotated(
     sheet.set_name("错误")?;
     let last = fields.len().max(1) as u16;
     sheet.set_column_width(last, 80)?;
-    let (mut fault, mut is_header) = (None, true);
+    let (mut fault, mut lines, mut end, mut is_cut) = (None, 0, 0, false);
     let outcome = read::read(media_type, bytes, |line| {
+        // The header and as many rows as an import takes.
+        if lines > MOST_ROWS {
+            is_cut = true;
+            return false;
+        }
+        let is_header = lines == 0;
+        (lines, end) = (lines + 1, line.number);
         let told = errors.get(&line.number).map(Vec::as_slice).unwrap_or_default();
         let mut write = || {
             let row = line.number - 1;
@@ -241,7 +251,8 @@ fn annotated(
                 let field = fields.get(*column).map_or("", String::as_str);
                 let open = kind.shows(field) || is_header && !field.is_empty();
                 let value = if open { shown(found) } else { "（不显示）".to_owned() };
-                sheet.write_string_with_format(row, *column as u16, value, if wrong { &marked } else { &text })?;
+                let format = if wrong { &marked } else { &text };
+                sheet.write_string_with_format(row, *column as u16, displayable(&value), format)?;
             }
             let empty = told
                 .iter()
@@ -255,21 +266,31 @@ fn annotated(
                 messages.insert(0, "错误");
             }
             if !messages.is_empty() {
-                sheet.write_string_with_format(row, last, messages.join("；"), &text)?;
+                sheet.write_string_with_format(row, last, displayable(&messages.join("；")), &text)?;
             }
             Ok::<_, XlsxError>(())
         };
         fault = write().err();
-        is_header = false;
         fault.is_none()
     });
     if let Some(fault) = fault {
         return Err(fault);
     }
-    if let Err(refusal) = outcome {
-        sheet.write_string(0, last, refusal.to_string())?;
+    let why = match outcome {
+        Err(refusal) => Some(label(Refusal::LABELS, refusal.as_str(), language)),
+        Ok(_) if is_cut => Some(label(ImportFailure::LABELS, ImportFailure::TooManyRows.as_str(), language)),
+        Ok(_) => None,
+    };
+    if let Some(why) = why {
+        sheet.write_string_with_format(end.min(MOST_LINES - 1), last, why, &text)?;
     }
     workbook.save_to_buffer()
+}
+
+/// What a value of an enumeration is called.
+fn label(labels: Labels, value: &str, language: Language) -> &'static str {
+    let known = labels.iter().find(|(code, ..)| *code == value);
+    known.map_or("", |(_, zh, en)| if language == Language::English { en } else { zh })
 }
 
 fn shown(found: &Found) -> String {

@@ -1,6 +1,7 @@
 //! Imports: read, checked, written whole or not at all.
 
 mod accounts;
+mod books;
 mod units;
 
 use std::io::{Read, Seek, Write};

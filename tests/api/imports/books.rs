@@ -1,0 +1,73 @@
+//! The workbooks of imports: files with errors beside the rows, templates that are filled in.
+
+use half_sky::sheets::read::{Found, read};
+
+use super::{HEADER, errors, import, path};
+use crate::support::{Answer, COUNTY, TestApp};
+
+const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
+/// Row, column and text of every cell of a workbook that holds texts only.
+fn cells(book: Answer) -> Vec<(u32, usize, String)> {
+    let mut cells = Vec::new();
+    let found = |cell| match cell {
+        Found::Text(text) => text,
+        other => panic!("{other:?} is no text"),
+    };
+    read(XLSX, &book.bytes.into(), |line| {
+        cells.extend(line.cells.into_iter().map(|(column, cell)| (line.number, column, found(cell))));
+        true
+    })
+    .unwrap();
+    cells
+}
+
+#[actix_web::test]
+async fn a_file_with_errors_holds_of_a_long_text_what_a_cell_can_hold() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("county-admin").await;
+    let table = format!("{HEADER}妇委会,乡镇级,{}\u{1},430602\r\n妇委会,乡镇级,好,430699\r\n", "长".repeat(40_000));
+    let failed = import(&app, &admin, "organizations", COUNTY, "validate", "a.csv", table.as_bytes()).await;
+    assert_eq!(failed.json["failure"], "rows");
+    let cells = cells(admin.get(format!("{}/errors.xlsx", path(&failed))).await.expect(200));
+    let long = cells.iter().find(|(row, column, _)| (*row, *column) == (2, 2)).unwrap();
+    assert!(long.2.ends_with("长…") && long.2.chars().count() == 32_767, "{} letters", long.2.chars().count());
+    assert!(cells.iter().any(|(row, column, text)| (*row, *column) == (3, 4) && text.starts_with("上级代码：")), "the rows after it");
+}
+
+#[actix_web::test]
+async fn what_ends_the_reading_of_a_table_stands_below_its_last_row() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("county-admin").await;
+    let row = "妇委会,乡镇级,某局妇委会,430699\r\n";
+    let table = format!("{HEADER}{}{}x\r\n{row}", row.repeat(20), ",".repeat(200));
+    let failed = import(&app, &admin, "organizations", COUNTY, "validate", "a.csv", table.as_bytes()).await;
+    assert_eq!(failed.json["failure"], "too_many_columns");
+    let book = admin.get(format!("{}/errors.xlsx", path(&failed))).header("Accept-Language", "en").await.expect(200);
+    let told = cells(book).into_iter().max_by_key(|(row, ..)| *row);
+    assert_eq!(told, Some((22, 4, "has more than 200 columns".to_owned())));
+}
+
+#[actix_web::test]
+async fn a_table_that_is_longer_than_a_sheet_is_told_so_and_has_a_file_of_errors() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("county-admin").await;
+    let row = "妇委会,乡镇级,某局妇委会,430699\r\n";
+    let table = format!("{HEADER}{row}{}{row}", "\n".repeat(1_048_576));
+    let failed = import(&app, &admin, "organizations", COUNTY, "validate", "a.csv", table.as_bytes()).await;
+    assert_eq!((&failed.json["failure"], errors(&failed).len()), (&"too_many_rows".into(), 1));
+    let cells = cells(admin.get(format!("{}/errors.xlsx", path(&failed))).await.expect(200));
+    assert_eq!(cells.last(), Some(&(3, 4, "行数超过一张工作表的上限，请拆分文件".to_owned())));
+}
+
+#[actix_web::test]
+async fn a_file_with_errors_ends_where_an_import_ends() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("county-admin").await;
+    // The header is refused; nobody has counted the rows.
+    let table = format!("类别,备用\r\n{}", "妇委会,x\r\n".repeat(50_002));
+    let failed = import(&app, &admin, "organizations", COUNTY, "validate", "a.csv", table.as_bytes()).await;
+    assert_eq!(failed.json["failure"], "columns");
+    let cells = cells(admin.get(format!("{}/errors.xlsx", path(&failed))).await.expect(200));
+    assert_eq!(cells.last(), Some(&(50_002, 2, "超过 50,000 行，请拆分文件".to_owned())));
+}
