@@ -8,8 +8,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::files::Objects;
+use crate::http::Room;
 use crate::http::metrics::Metrics;
 use crate::http::rate::Limits;
+use crate::imports::BOOKS;
 use crate::jobs::Wake;
 use crate::vault::Vault;
 
@@ -35,6 +37,8 @@ pub struct Parts {
     pub passwords: Passwords,
     /// The bytes of files.
     pub objects: Objects,
+    /// Workbooks of imports that are being made.
+    pub books: Room,
     /// Rate limits.
     pub limits: Limits,
     /// Figures for /metrics.
@@ -65,6 +69,7 @@ impl App {
         let signing_keys = SigningKeys::load(&mut conn, &vault, &clock).await.map_err(|fault| fault.to_string())?;
         Ok(Self(Arc::new(Parts {
             objects: Objects::in_folder(&config.files)?,
+            books: Room::new(BOOKS),
             limits: Limits::new(&config.rate_limits),
             passwords: Passwords::new(config.cheap_passwords),
             tokens: TokenCache::default(),

@@ -14,11 +14,11 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, WriteMultipart};
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::sealing::{ContentKey, FRAME, Part, Tampered};
-use crate::http::{ApiError, ApiResult, Code};
+use crate::http::{ApiError, ApiResult, Code, Room};
 use crate::ids::FileId;
 
 /// Uploads that are held in memory at a time.
@@ -64,7 +64,7 @@ impl From<Tampered> for object_store::Error {
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
     folder: PathBuf,
-    uploads: Arc<Semaphore>,
+    uploads: Room,
 }
 
 impl Objects {
@@ -73,13 +73,12 @@ impl Objects {
         let fault = |fault: &dyn std::fmt::Display| format!("HALF_SKY_FILES: {}: {fault}", folder.display());
         std::fs::create_dir_all(folder).map_err(|e| fault(&e))?;
         let store = LocalFileSystem::new_with_prefix(folder).map_err(|e| fault(&e))?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), folder: folder.to_owned(), uploads: Arc::new(Semaphore::new(UPLOADS)) })
+        Ok(Self { store: Arc::new(store), folder: folder.to_owned(), uploads: Room::new(UPLOADS) })
     }
 
-    /// Room for one upload in memory; an upload that finds none within five seconds is told to come again.
+    /// Room for one upload in memory.
     pub async fn room(&self) -> ApiResult<OwnedSemaphorePermit> {
-        let waited = tokio::time::timeout(std::time::Duration::from_secs(5), Arc::clone(&self.uploads).acquire_owned()).await;
-        waited.map_err(|_| ApiError::from(Code::Overloaded).caused_by("too many uploads"))?.map_err(ApiError::internal)
+        self.uploads.enter().await
     }
 
     /// Where temporary files may lie that become objects: on the same disk, never in memory.

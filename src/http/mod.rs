@@ -17,6 +17,7 @@ pub mod page;
 pub mod problem;
 pub mod rate;
 pub mod reply;
+pub mod room;
 pub mod server;
 pub mod swagger;
 
@@ -25,3 +26,4 @@ pub use command::{Command, CommandHeaders, KeyHeader, Tx, VersionHeader};
 pub use page::PageRequest;
 pub use problem::{ApiError, ApiResult, Bilingual, Code, FieldError, Language};
 pub use reply::Reply;
+pub use room::Room;

@@ -18,8 +18,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::app::App;
 use crate::db::text_enum::Dictionary;
 
+pub use books::BOOKS;
 pub use columns::{Cells, Column, Labels, Shape, body_faults};
-pub use kinds::{Kind, RunFn, Shown};
+pub use kinds::{Kind, MOST_SHOWN, RunFn, Shown};
 pub use rules::{ImportFailure, ImportKind, ImportMode, ImportStatus};
 pub use store::{ErrorRow, ImportRow, SealedRow, insert, insert_rows, put_errors};
 pub use work::{Halt, PAYLOAD, Row, Work, run};

@@ -12,6 +12,7 @@ use super::posts::Post;
 use crate::db::schema::{divisions, organization_tree, organizations, people, posts};
 use crate::db::scope::below;
 use crate::ids::{OrganizationId, PersonId, PostId};
+use crate::imports::MOST_SHOWN;
 use crate::organizations::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition};
 use crate::vault;
 
@@ -39,6 +40,11 @@ pub async fn nodes(mut conn: &AsyncPgConnection, place: OrganizationId) -> Query
         .select(Node::as_select())
         .load(&mut conn)
         .await
+}
+
+/// Whether more than so many lie below a place, itself included.
+pub async fn has_more_below(mut conn: &AsyncPgConnection, place: OrganizationId, most: i64) -> QueryResult<bool> {
+    diesel::select(diesel::dsl::exists(below(&[place]).offset(most))).get_result(&mut conn).await
 }
 
 /// All that is known of the organizations below a place that work, from the top down.
@@ -178,9 +184,9 @@ pub async fn update_people(conn: &mut AsyncPgConnection, rows: &[Person], now: D
     update.execute(conn).await.map(drop)
 }
 
-/// The people kept below a place.
+/// The people kept below a place, as far as a template shows.
 pub async fn people_below(mut conn: &AsyncPgConnection, place: OrganizationId) -> QueryResult<Vec<Person>> {
-    let kept = people::table.filter(people::organization_id.eq_any(below(&[place]))).order(people::id);
+    let kept = people::table.filter(people::organization_id.eq_any(below(&[place]))).order(people::id).limit(MOST_SHOWN);
     kept.select(Person::as_select()).load(&mut conn).await
 }
 
@@ -227,7 +233,7 @@ pub async fn update_posts(conn: &mut AsyncPgConnection, rows: &[Post], now: Date
     update.execute(conn).await.map(drop)
 }
 
-/// The posts below a place that are held on a day or later, with the names of their holders.
+/// The posts below a place that are held on a day or later, with the names of their holders, as far as a template shows.
 pub async fn posts_below(
     mut conn: &AsyncPgConnection,
     place: OrganizationId,
@@ -238,6 +244,7 @@ pub async fn posts_below(
         .filter(posts::organization_id.eq_any(below(&[place])))
         .filter(posts::to_on.is_null().or(posts::to_on.ge(today).assume_not_null()))
         .order(posts::id)
+        .limit(MOST_SHOWN)
         .select((Post::as_select(), people::name))
         .load(&mut conn)
         .await

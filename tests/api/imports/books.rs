@@ -2,8 +2,11 @@
 
 use half_sky::sheets::read::{Found, read};
 
+use diesel_async::SimpleAsyncConnection;
+use serde_json::{Value, json};
+
 use super::{HEADER, errors, import, path};
-use crate::support::{Answer, COUNTY, TestApp};
+use crate::support::{Answer, COUNTY, Client, NEIGHBOUR, TestApp};
 
 const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
@@ -70,4 +73,64 @@ async fn a_file_with_errors_ends_where_an_import_ends() {
     assert_eq!(failed.json["failure"], "columns");
     let cells = cells(admin.get(format!("{}/errors.xlsx", path(&failed))).await.expect(200));
     assert_eq!(cells.last(), Some(&(50_002, 2, "超过 50,000 行，请拆分文件".to_owned())));
+}
+
+fn template(kind: &str, more: &str) -> String {
+    format!("/api/v1/imports/templates/{kind}.xlsx?organization_id={COUNTY}{more}")
+}
+
+/// What the audit trail tells of templates that were filled in: whose place, who, why, what.
+async fn filled(platform: &Client) -> Vec<Value> {
+    let entries = platform.get("/api/v1/audit-entries?action=import_template.filled&sort=at&limit=100").await.expect(200);
+    let told = |entry: &Value| json!([entry["object_id"], entry["actor_name"], entry["role"], entry["reason"], entry["after"]]);
+    entries.items().iter().map(told).collect()
+}
+
+#[actix_web::test]
+async fn a_template_with_people_in_it_needs_a_reason_and_a_step_up_and_leaves_a_trail() {
+    let app = TestApp::new().await;
+    let (admin, platform) = (app.sign_in("county-admin").await, app.sign_in("platform").await);
+    let kinds = ["people", "posts", "accounts"];
+    for kind in kinds {
+        admin.get(format!("/api/v1/imports/templates/{kind}.xlsx")).await.expect(200);
+        let refused = admin.get(template(kind, "")).await.expect_problem(422, "validation_failed");
+        assert_eq!(refused.faults(), [("reason".to_owned(), "required".to_owned())]);
+        // Who may not read there learns nothing of reasons.
+        let elsewhere = format!("/api/v1/imports/templates/{kind}.xlsx?organization_id={NEIGHBOUR}");
+        admin.get(elsewhere).await.expect_problem(404, "not_found");
+    }
+    for kind in ["organizations", "coverage_units"] {
+        admin.get(template(kind, "")).await.expect(200);
+    }
+    assert_eq!(filled(&platform).await, Vec::<Value>::new());
+    for kind in kinds {
+        admin.get(template(kind, "&reason=%E6%A0%B8%E5%AF%B9")).await.expect(200);
+    }
+    let told = filled(&platform).await;
+    for (entry, kind) in told.iter().zip(kinds) {
+        let rows = entry[4]["rows"].as_i64();
+        assert_eq!((&entry[0], &entry[2], &entry[3]), (&json!(COUNTY), &json!("org_admin"), &json!("核对")));
+        assert_eq!((&entry[4]["kind"], rows > Some(0)), (&json!(kind), true), "{entry}");
+    }
+    assert_eq!(told.len(), 3);
+    let aged = "UPDATE sessions SET authenticated_at = authenticated_at - interval '6 minutes'";
+    app.database.owner().await.batch_execute(aged).await.unwrap();
+    app.app.tokens.forget_all();
+    for kind in kinds {
+        admin.get(template(kind, "&reason=census")).await.expect_problem(401, "step_up_required");
+    }
+    admin.get(template("organizations", "")).await.expect(200);
+}
+
+#[actix_web::test]
+async fn a_template_is_filled_in_with_as_many_rows_as_a_table_has() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("county-admin").await;
+    let many = format!(
+        "INSERT INTO coverage_units (id, kind, name, organization_id, division_code, status, created_at, updated_at)
+        SELECT gen_random_uuid(), 'other', 'unit ' || n, '{COUNTY}', '430602', 'active', now(), now() FROM generate_series(1, 50000) n"
+    );
+    app.database.owner().await.batch_execute(&many).await.unwrap();
+    let refused = admin.get(template("coverage_units", "")).await.expect_problem(422, "too_many_rows");
+    assert_eq!(refused.json["detail"], "超过 50,000 行，请选择下级组织");
 }

@@ -10,6 +10,7 @@ use crate::db::locks;
 use crate::db::schema::{coverage_units, sites};
 use crate::db::scope::below;
 use crate::ids::{CoverageUnitId, OrganizationId, SiteId};
+use crate::imports::MOST_SHOWN;
 use crate::organizations::rules::{CoverageUnitKind, CoverageUnitStatus, SiteStatus};
 
 /// Key of the lock that a list of units takes for itself: "units" in ASCII.
@@ -83,7 +84,7 @@ pub async fn open_sites(conn: &mut AsyncPgConnection, ids: &[SiteId], hold: bool
 pub async fn units_below(mut conn: &AsyncPgConnection, place: OrganizationId) -> QueryResult<Vec<Unit>> {
     let there = coverage_units::table.filter(coverage_units::organization_id.eq_any(below(&[place])));
     let active = there.filter(coverage_units::status.eq(CoverageUnitStatus::Active)).order(coverage_units::id);
-    active.select(Unit::as_select()).load(&mut conn).await
+    active.limit(MOST_SHOWN).select(Unit::as_select()).load(&mut conn).await
 }
 
 const WRITE: &str = "UPDATE coverage_units AS unit SET kind = row.kind, name = row.name, organization_id = row.organization_id,
