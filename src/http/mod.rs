@@ -1,6 +1,7 @@
 //! HTTP, once, for all slices: the server, the gate every request passes, the document that validates it, commands and pages.
 
 mod address;
+pub mod arrivals;
 pub mod batch;
 pub mod call;
 pub mod command;

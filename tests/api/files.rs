@@ -1,11 +1,12 @@
 //! Files: taken by their bytes, read with scope, cleaned away when nobody needs them.
 
 use chrono::TimeDelta;
+use futures_util::future::{Either, join_all, select};
 use half_sky::access::{Module, Role};
 use half_sky::jobs::run_due;
 use serde_json::json;
 
-use crate::support::{CITY, COUNTY, NEIGHBOUR, TestApp};
+use crate::support::{Answer, COUNTY, Client, NEIGHBOUR, TestApp};
 
 const SITE: &str = "site/0168028c-2f00-7000-8003-000000000001";
 const DEMO: &str = "/api/v1/files/0168028c-2f00-7000-8030-000000000001";
@@ -198,4 +199,30 @@ async fn what_nobody_needs_is_cleaned_away_and_nothing_else() {
     officer.get(format!("{DEMO}/content")).await.expect(200);
     assert!(!half.exists(), "the half of an upload is gone");
     assert!(CITY.len() == 36);
+}
+
+/// Uploads of which half comes and the rest never, and another beside them.
+async fn beside_stalled(stalled: &Client, count: usize, other: &Client) -> Answer {
+    let upload = |client: &Client| client.post("/api/v1/files").form(&[("purpose", "other")], "a.txt", &vec![b'a'; 300_000]);
+    let never = join_all((0..count).map(|_| upload(stalled).stalled().into_future()));
+    match select(never, upload(other).into_future()).await {
+        Either::Right((answer, _)) => answer,
+        Either::Left(_) => panic!("what stalls has an answer"),
+    }
+}
+
+#[actix_web::test]
+async fn clients_that_stall_hold_nobody_up() {
+    let app = TestApp::new().await;
+    let (officer, neighbour) = (app.sign_in("county-officer").await, app.sign_in("neighbour-officer").await);
+    for client in [&officer, &neighbour] {
+        client.get("/api/v1/me").await.expect(200);
+    }
+    beside_stalled(&officer, 7, &officer).await.expect(201);
+    beside_stalled(&officer, 8, &neighbour).await.expect(201);
+    // Her ninth has to wait for one of the others, and when they are gone nothing of them is left.
+    let refused = beside_stalled(&officer, 8, &officer).await.expect_problem(429, "rate_limited");
+    assert_eq!(refused.header("retry-after"), "5");
+    officer.post("/api/v1/files").form(&[("purpose", "other")], "a.txt", b"a").await.expect(201);
+    assert_eq!(objects(&app).count(), 3 + 3, "the demo's own, and those that came");
 }
