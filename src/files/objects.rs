@@ -1,6 +1,6 @@
 //! The bytes of files and exports. An object is there whole or not at all; a local folder by default.
 
-use std::fs::File;
+use std::fs::{DirEntry, File};
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path as Folder, PathBuf};
@@ -153,20 +153,31 @@ impl Objects {
 }
 
 fn sweep(folder: &Folder, before: DateTime<Utc>) -> std::io::Result<usize> {
+    removed(std::fs::read_dir(folder)?.flatten(), before)
+}
+
+fn removed(entries: impl IntoIterator<Item = DirEntry>, before: DateTime<Utc>) -> std::io::Result<usize> {
     let mut removed = 0;
-    for entry in std::fs::read_dir(folder)?.flatten() {
-        if entry.path().is_dir() {
-            removed += sweep(&entry.path(), before)?;
-            continue;
-        }
-        let half = entry.file_name().to_string_lossy().contains('#');
-        let modified: DateTime<Utc> = entry.metadata()?.modified()?.into();
-        if half && modified < before {
-            std::fs::remove_file(entry.path())?;
-            removed += 1;
-        }
+    for entry in entries {
+        removed += match swept(&entry, before) {
+            // An upload under way has got its name meanwhile.
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => 0,
+            other => other?,
+        };
     }
     Ok(removed)
+}
+
+fn swept(entry: &DirEntry, before: DateTime<Utc>) -> std::io::Result<usize> {
+    if entry.path().is_dir() {
+        return sweep(&entry.path(), before);
+    }
+    let half = entry.file_name().to_string_lossy().contains('#');
+    let modified: DateTime<Utc> = entry.metadata()?.modified()?.into();
+    if !half || modified >= before {
+        return Ok(0);
+    }
+    std::fs::remove_file(entry.path()).map(|()| 1)
 }
 
 /// Objects lie in 256 folders by the last two digits of their id, which are random.
@@ -185,4 +196,23 @@ fn id_of(object: &ObjectMeta) -> Option<Uuid> {
 
 fn unavailable(fault: object_store::Error) -> ApiError {
     ApiError::from(Code::Unavailable).caused_by(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_that_gets_its_name_meanwhile_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let now: DateTime<Utc> = std::time::SystemTime::now().into();
+        let later = now + chrono::TimeDelta::hours(1);
+        std::fs::write(folder.path().join("a#1"), b"half").unwrap();
+        let seen: Vec<DirEntry> = std::fs::read_dir(folder.path()).unwrap().flatten().collect();
+        std::fs::rename(folder.path().join("a#1"), folder.path().join("a")).unwrap();
+        assert_eq!(removed(seen, later).unwrap(), 0);
+        std::fs::write(folder.path().join("b#1"), b"half").unwrap();
+        assert_eq!(sweep(folder.path(), later).unwrap(), 1);
+        assert!(folder.path().join("a").exists(), "what has its name stays");
+    }
 }
