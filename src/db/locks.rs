@@ -1,7 +1,7 @@
 //! Advisory locks that end with the transaction. Whoever takes one by a name takes the number that the name's SHA-256 begins with.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::vault::sha256;

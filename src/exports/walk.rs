@@ -119,14 +119,14 @@ async fn work(app: &App, conn: &mut AsyncPgConnection, row: &ExportRow) -> Resul
         }
         other => other?,
     };
-    let settled = conn.transaction(async |conn| settle(app, conn, row, &made).await).await;
-    if settled != Ok(GoOn::Yes) {
-        // Should this fail, it is an object without an export tomorrow.
-        drop(app.objects.delete(Object::Export(made.object)).await);
-    }
-    match settled? {
+    // After a fault nobody knows whether it has committed: tomorrow it is a file, or an object without an export.
+    match conn.transaction(async |conn| settle(app, conn, row, &made).await).await? {
         GoOn::Yes => Ok(()),
-        GoOn::Stop => Err(Ended::Cancelled),
+        GoOn::Stop => {
+            // Should this fail, it is an object without an export tomorrow.
+            drop(app.objects.delete(Object::Export(made.object)).await);
+            Err(Ended::Cancelled)
+        }
     }
 }
 
