@@ -18,7 +18,7 @@ use crate::db::schema::data_keys;
 /// What a data key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// Phones and identity numbers.
+    /// Phones and identity numbers, keys of the contents of files, staged rows of imports.
     Personal,
     /// Stored idempotent replies.
     Replies,

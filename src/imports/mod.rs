@@ -1,6 +1,6 @@
-//! Imports: a table of organizations, people, posts or coverage units is uploaded, read, checked row by row, and written whole
-//! or not at all. What a kind is — its columns, its rules, how it is written — its own slice knows ([`Kind`]); here stand reading, staging, progress,
-//! errors and templates. Checking is writing without the writes ([`Work`]): the two cannot differ.
+//! Imports: a table of organizations, people, posts, coverage units or accounts is uploaded, read, checked row by row, and written
+//! whole or not at all. What a kind is — its columns, its rules, how it is written — its own slice knows ([`Kind`]); here stand
+//! reading, staging, progress, errors and templates. Checking is writing without the writes ([`Work`]): the two cannot differ.
 
 mod api;
 mod books;
