@@ -12,7 +12,6 @@ use actix_web::dev::Payload;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::web::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::problem::{ApiError, ApiResult, Code};
@@ -37,11 +36,10 @@ pub struct Arrivals {
     folder: PathBuf,
 }
 
-/// The place of one of them, given back when it is dropped.
-struct Place {
+/// One of a caller's forms, counted until it is dropped.
+struct Mine {
     caller: Counted,
     by_caller: Arc<Mutex<HashMap<Counted, usize>>>,
-    _one_of_all: OwnedSemaphorePermit,
 }
 
 impl Arrivals {
@@ -51,9 +49,9 @@ impl Arrivals {
     }
 
     /// Receives a body of at most `limit` bytes. It comes to an end, or the client is told that it is too slow.
-    pub async fn receive(&self, caller: &Counted, payload: Payload, limit: usize) -> ApiResult<Arrived> {
-        let _place = self.place(caller).await?;
-        let mut payload = payload;
+    pub async fn receive(&self, caller: &Counted, mut payload: Payload, limit: usize) -> ApiResult<Arrived> {
+        let _mine = self.count(caller)?;
+        let _place = self.all.enter().await?;
         let mut arrived = Arrived::default();
         let start = Instant::now();
         let mut last = start;
@@ -69,20 +67,20 @@ impl Arrivals {
         }
     }
 
-    async fn place(&self, caller: &Counted) -> ApiResult<Place> {
-        let one_of_all = self.all.enter().await?;
+    fn count(&self, caller: &Counted) -> ApiResult<Mine> {
         let mut by_caller = lock(&self.by_caller);
         let mine = by_caller.entry(caller.clone()).or_default();
         if *mine == MINE {
-            let (zh, en) = ("您同时上传的文件过多，请等待其中一个完成", "too many of your uploads are under way; wait for one to end");
+            let (zh, en) =
+                ("您同时上传的文件过多，请等待其中一个完成", "too many of your uploads are under way; wait for one to end");
             return Err(ApiError::from(Code::RateLimited).because(zh, en).with_header(RETRY_AFTER, "5"));
         }
         *mine += 1;
-        Ok(Place { caller: caller.clone(), by_caller: Arc::clone(&self.by_caller), _one_of_all: one_of_all })
+        Ok(Mine { caller: caller.clone(), by_caller: Arc::clone(&self.by_caller) })
     }
 }
 
-impl Drop for Place {
+impl Drop for Mine {
     fn drop(&mut self) {
         let mut by_caller = lock(&self.by_caller);
         if let Some(mine) = by_caller.get_mut(&self.caller) {

@@ -584,11 +584,13 @@ async fn a_template_is_text_in_every_column_and_explains_itself() {
         assert!(columns.split("<col ").skip(1).all(|column| column.contains("style=")), "{columns}");
         assert!(text.contains("<dataValidation "), "lists of what is allowed");
     }
-    let filled = officer.get(format!("/api/v1/imports/templates/people.xlsx?organization_id={COUNTY}&reason=census")).await.expect(200);
+    let filled =
+        officer.get(format!("/api/v1/imports/templates/people.xlsx?organization_id={COUNTY}&reason=census")).await.expect(200);
     let same = import(&app, &officer, "people", COUNTY, "validate", "人员.xlsx", &filled.bytes).await;
     assert_eq!((&same.json["status"], errors(&same)), (&json!("validated"), vec![]));
     assert_eq!((&same.json["counts"]["unchanged"], &same.json["counts"]["changed"]), (&same.json["counts"]["rows"], &json!(0)));
-    let posts = officer.get(format!("/api/v1/imports/templates/posts.xlsx?organization_id={TOWNSHIP}&reason=census")).await.expect(200);
+    let posts =
+        officer.get(format!("/api/v1/imports/templates/posts.xlsx?organization_id={TOWNSHIP}&reason=census")).await.expect(200);
     let same = import(&app, &officer, "posts", TOWNSHIP, "validate", "职务.xlsx", &posts.bytes).await;
     assert_eq!((&same.json["counts"]["unchanged"], errors(&same)), (&same.json["counts"]["rows"], vec![]));
     let units = officer.get(format!("/api/v1/imports/templates/coverage_units.xlsx?organization_id={COUNTY}")).await.expect(200);
