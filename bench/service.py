@@ -117,9 +117,9 @@ class Service:
         return stat(self.process.pid)[1] * TICK, database * TICK
 
     def memory(self):
-        """Mebibytes that the service holds now, and the most it ever held since its start."""
+        """Megabytes that the service holds now, and the most it ever held since its start."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return tuple(int(re.search(rf"{name}:\s+(\d+)", status).group(1)) / 1024 for name in ("VmRSS", "VmHWM"))
+        return tuple(int(re.search(rf"{name}:\s+(\d+)", status).group(1)) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
 
 
 def stat(pid):

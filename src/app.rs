@@ -8,8 +8,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::files::Objects;
+use crate::http::Room;
+use crate::http::arrivals::Arrivals;
 use crate::http::metrics::Metrics;
 use crate::http::rate::Limits;
+use crate::imports::BOOKS;
 use crate::jobs::Wake;
 use crate::vault::Vault;
 
@@ -35,6 +38,10 @@ pub struct Parts {
     pub passwords: Passwords,
     /// The bytes of files.
     pub objects: Objects,
+    /// Forms on their way.
+    pub arrivals: Arrivals,
+    /// Workbooks of imports that are being made.
+    pub books: Room,
     /// Rate limits.
     pub limits: Limits,
     /// Figures for /metrics.
@@ -63,8 +70,11 @@ impl App {
         let mut conn = db.dedicated_connection().await.map_err(|fault| fault.to_string())?;
         let vault = Vault::load(&mut conn, config.master_keys.clone()).await.map_err(|fault| fault.to_string())?;
         let signing_keys = SigningKeys::load(&mut conn, &vault, &clock).await.map_err(|fault| fault.to_string())?;
+        let objects = Objects::in_folder(&config.files)?;
         Ok(Self(Arc::new(Parts {
-            objects: Objects::in_folder(&config.files)?,
+            arrivals: Arrivals::new(objects.scratch()),
+            objects,
+            books: Room::new(BOOKS),
             limits: Limits::new(&config.rate_limits),
             passwords: Passwords::new(config.cheap_passwords),
             tokens: TokenCache::default(),

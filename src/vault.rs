@@ -18,7 +18,7 @@ use crate::db::schema::data_keys;
 /// What a data key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// Phones and identity numbers.
+    /// Phones and identity numbers, keys of the contents of files, staged rows of imports.
     Personal,
     /// Stored idempotent replies.
     Replies,
@@ -259,6 +259,11 @@ pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::rng().fill_bytes(&mut bytes);
     bytes
+}
+
+/// Bytes in hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// SHA-256.

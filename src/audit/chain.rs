@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::db::schema::audit_entries;
+use crate::vault::hex;
 
 /// A SHA-256.
 pub type Hash = [u8; 32];
@@ -92,11 +93,6 @@ pub fn digest(value: &impl Serialize) -> Result<String, serde_json::Error> {
 /// An instant as it is hashed and signed: RFC 3339 with the six digits that the database keeps.
 pub fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, true)
-}
-
-/// Hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -14,10 +14,10 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-use super::chain::{Hash, hex, instant};
+use super::chain::{Hash, instant};
 use crate::app::App;
 use crate::db::schema::{audit_checkpoints, audit_keys};
-use crate::vault::{Purpose, Vault, VaultError, random, sha256};
+use crate::vault::{Purpose, Vault, VaultError, hex, random, sha256};
 
 /// The longest time between two checkpoints while something is written.
 pub const LIFE: TimeDelta = TimeDelta::hours(1);

@@ -11,10 +11,10 @@ use diesel_async::AsyncPgConnection;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::chain::hex;
 use super::{Actor, Change, record};
 use crate::app::App;
 use crate::ids::OrganizationId;
+use crate::vault::hex;
 
 /// Entries of one principal in one minute.
 pub const PER_MINUTE: u32 = 10;

@@ -7,10 +7,11 @@ use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::chain::{self, BEGINNING, Entry, Hash, hex};
+use super::chain::{self, BEGINNING, Entry, Hash};
 use super::checkpoints::{Checkpoint, PublicKey};
 use crate::db::schema::{audit_entries, audit_seals};
 use crate::text_enum;
+use crate::vault::hex;
 
 /// Entries that are read at a time.
 const BATCH: i64 = 500;

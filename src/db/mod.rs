@@ -1,6 +1,7 @@
-//! The database: connections, migrations, the generated schema and the enumerations that are text in it.
+//! The database: connections, locks, migrations, the generated schema and the enumerations that are text in it.
 
 pub mod connect;
+pub mod locks;
 pub mod migrate;
 pub mod page;
 pub mod private_postgres;

@@ -16,7 +16,7 @@ use crate::accounts::require_step_up;
 use crate::audit::{self, Change};
 use crate::clock::shanghai;
 use crate::db::scope::covered;
-use crate::files::{Content, ContentKey, Object, hex, send};
+use crate::files::{Content, ContentKey, Object, send};
 use crate::http::lists::{self, List, ListName};
 use crate::http::page::{Paging, Position};
 use crate::http::{
@@ -27,6 +27,7 @@ use crate::jobs;
 use crate::sheets::SheetFormat;
 use crate::system::ProgressView;
 use crate::system::operations::{self, StartedBy};
+use crate::vault::hex;
 use crate::{filters, page_schema};
 
 /// Most exports of one account that wait or are under way.

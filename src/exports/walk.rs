@@ -20,13 +20,14 @@ use crate::accounts::on_behalf_of;
 use crate::app::App;
 use crate::audit::{self, Actor, Change};
 use crate::clock::shanghai;
-use crate::files::{ContentKey, Object, hex};
+use crate::files::{ContentKey, Object};
 use crate::http::inside::Inside;
 use crate::http::lists::{self, ListName};
 use crate::http::{ApiError, Code, Language};
 use crate::ids::{ExportId, OrganizationId};
 use crate::sheets::{Sheet, SheetFault};
 use crate::system::operations::{self, GoOn, OperationStatus};
+use crate::vault::hex;
 
 /// How long a file is kept.
 const KEPT: TimeDelta = TimeDelta::hours(24);
@@ -128,14 +129,14 @@ async fn work(app: &App, conn: &mut AsyncPgConnection, row: &ExportRow) -> Resul
         }
         other => other?,
     };
-    let settled = conn.transaction(async |conn| settle(app, conn, row, &made).await).await;
-    if settled != Ok(GoOn::Yes) {
-        // Should this fail, it is an object without an export tomorrow.
-        drop(app.objects.delete(Object::Export(made.object)).await);
-    }
-    match settled? {
+    // After a fault nobody knows whether it has committed: tomorrow it is a file, or an object without an export.
+    match conn.transaction(async |conn| settle(app, conn, row, &made).await).await? {
         GoOn::Yes => Ok(()),
-        GoOn::Stop => Err(Ended::Cancelled),
+        GoOn::Stop => {
+            // Should this fail, it is an object without an export tomorrow.
+            drop(app.objects.delete(Object::Export(made.object)).await);
+            Err(Ended::Cancelled)
+        }
     }
 }
 

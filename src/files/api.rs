@@ -3,10 +3,11 @@
 use actix_web::{HttpResponse, delete, get, post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::download::{Content, hex, send};
+use super::download::{Content, send};
 use super::rules::{self, AttachableType, FileFault, FilePurpose};
 use super::sealing::ContentKey;
 use super::store::{self, FileRow, Readable};
@@ -16,7 +17,7 @@ use crate::http::page::{Paging, Position};
 use crate::http::{ApiError, ApiResult, Call, Command, FieldError, KeyHeader, PageRequest, Path, Query, Reply, Tx};
 use crate::ids::{AccountId, FileId, OrganizationId};
 use crate::organizations::site_to_write;
-use crate::vault::sha256;
+use crate::vault::{hex, sha256};
 use crate::{filters, page_schema};
 
 /// A file that an object names: enough to show and to download it.
@@ -181,7 +182,8 @@ pub struct NewFile {
     /// Whose it is; the caller's own organization unless told, and that of the object where it is attached.
     #[schema(nullable = false)]
     pub organization_id: Option<OrganizationId>,
-    /// The object it belongs to, as kind and id: `site/0168028c-2f00-7000-8003-000000000001`.
+    /// The object it belongs to, as kind and id: `site/0168028c-2f00-7000-8003-000000000001`. A site takes up to a hundred images for
+    /// the purpose `site_photo`.
     #[schema(nullable = false, max_length = 64, pattern = "^[a-z_]+/[0-9a-f-]{36}$")]
     pub attach_to: Option<String>,
     /// SHA-256 of the bytes as the client knows it; another is refused.
@@ -215,7 +217,12 @@ pub async fn upload_file(command: Command) -> ApiResult<Reply> {
     let kept =
         Kept { id, name, size: upload.bytes.len() as i64, digest: sha256(&upload.bytes), key: key.sealed(&call.app.vault) };
     let outcome = command.run(async move |tx| write(tx, kept, found).await).await;
-    if stored && outcome.as_ref().map_or(true, |reply| reply.replayed) {
+    // A refusal has written no row. After a fault of ours nobody knows whether the row has committed, and the cleaner decides.
+    let is_needless = match &outcome {
+        Ok(reply) => reply.replayed,
+        Err(fault) => !fault.code().status().is_server_error(),
+    };
+    if stored && is_needless {
         // Should this fail, the cleaner finds it.
         drop(call.app.objects.delete(id).await);
     }
@@ -233,8 +240,14 @@ struct Kept {
 
 async fn write(tx: &mut Tx, kept: Kept, found: Result<rules::Content, FileFault>) -> ApiResult<Reply> {
     tx.require_at("organization_id").await?;
-    let body: NewFile = tx.body()?;
     let (me, home) = (tx.caller()?.account_id, tx.caller()?.organization_id);
+    // Whose a file is that belongs to an object, the object tells.
+    let is_loose = tx.call.field::<String>("attach_to").is_none();
+    if let Some(purpose) = tx.call.field::<FilePurpose>("purpose").filter(|_| is_loose) {
+        let place = tx.call.field("organization_id").unwrap_or(home);
+        tx.require_in(place, purpose.module()).await?;
+    }
+    let body: NewFile = tx.body()?;
     let mut faults = Vec::new();
     let content = found.map_err(|fault| faults.push(file_fault(fault))).ok();
     if body.sha256.is_some_and(|expected| expected != hex(&kept.digest)) {
@@ -251,7 +264,12 @@ async fn write(tx: &mut Tx, kept: Kept, found: Result<rules::Content, FileFault>
             None => faults.push(FieldError::unknown_reference("/attach_to")),
         }
     }
-    tx.require_in(place, body.purpose.module()).await?;
+    if !is_loose {
+        tx.require_in(place, body.purpose.module()).await?;
+    }
+    if let (Some((kind, object)), Some(content)) = (attached, &content) {
+        faults.extend(attachment_fault(tx, kind, object, body.purpose, content.media_type).await?);
+    }
     let Some(content) = content.filter(|_| faults.is_empty()) else { return Err(ApiError::invalid(faults)) };
     let id = kept.id;
     let row = FileRow {
@@ -288,6 +306,29 @@ async fn attachable(tx: &mut Tx, object: &str) -> ApiResult<Option<(AttachableTy
         AttachableType::Site => site_to_write(tx.conn(), &scope, id.into()).await?,
     };
     Ok(organization.map(|organization| (kind, id, organization)))
+}
+
+/// Why an object, which is locked, does not take a file; none: it does.
+async fn attachment_fault(
+    tx: &mut Tx,
+    kind: AttachableType,
+    object: Uuid,
+    purpose: FilePurpose,
+    media_type: &str,
+) -> ApiResult<Option<FieldError>> {
+    if !kind.takes(purpose, media_type) {
+        let (zh, en) = match kind {
+            AttachableType::Site => ("阵地只接受用途为阵地照片的图片", "takes only images, for the purpose site_photo"),
+        };
+        return Ok(Some(FieldError::at("/attach_to", "not_taken", zh, en)));
+    }
+    let is_full = store::count_attached(tx.conn(), kind, object).await? >= kind.most();
+    let full = || {
+        let zh = format!("已有 {} 个文件，不能再添加", kind.most());
+        let en = format!("has {} files already and takes no more", kind.most());
+        FieldError::at("/attach_to", "full", zh, en).with_params(json!({ "maximum": kind.most() }))
+    };
+    Ok(is_full.then(full))
 }
 
 fn file_fault(fault: FileFault) -> FieldError {

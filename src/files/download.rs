@@ -10,6 +10,7 @@ use actix_web::http::header::{
 use super::objects::Object;
 use super::sealing::ContentKey;
 use crate::http::{ApiError, ApiResult, Call, Code};
+use crate::vault::hex;
 
 /// What is sent.
 pub struct Content {
@@ -48,11 +49,6 @@ pub async fn send(call: &Call, content: Content) -> ApiResult<HttpResponse> {
         .content_type(content.media_type)
         .no_chunking(part.map_or(size, |part| part.end - part.start));
     Ok(response.streaming(stream))
-}
-
-/// Bytes in hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The part that a `Range` header asks for; none: the whole, also for several parts at once, which nobody needs.

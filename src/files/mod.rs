@@ -26,7 +26,7 @@ use crate::ids::FileId;
 
 pub use api::FileReference;
 pub use clean::{clean, schedule_clean};
-pub use download::{Content, hex, send};
+pub use download::{Content, send};
 pub use objects::{Object, Objects};
 pub use rules::{AttachableType, FilePurpose};
 pub use sealing::{CONTENT_KEY, ContentKey};

@@ -1,6 +1,6 @@
 //! The bytes of files and exports. An object is there whole or not at all; a local folder by default.
 
-use std::fs::File;
+use std::fs::{DirEntry, File};
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path as Folder, PathBuf};
@@ -14,11 +14,11 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, WriteMultipart};
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::sealing::{ContentKey, FRAME, Part, Tampered};
-use crate::http::{ApiError, ApiResult, Code};
+use crate::http::{ApiError, ApiResult, Code, Room};
 use crate::ids::FileId;
 
 /// Uploads that are held in memory at a time.
@@ -64,7 +64,7 @@ impl From<Tampered> for object_store::Error {
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
     folder: PathBuf,
-    uploads: Arc<Semaphore>,
+    uploads: Room,
 }
 
 impl Objects {
@@ -73,13 +73,12 @@ impl Objects {
         let fault = |fault: &dyn std::fmt::Display| format!("HALF_SKY_FILES: {}: {fault}", folder.display());
         std::fs::create_dir_all(folder).map_err(|e| fault(&e))?;
         let store = LocalFileSystem::new_with_prefix(folder).map_err(|e| fault(&e))?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), folder: folder.to_owned(), uploads: Arc::new(Semaphore::new(UPLOADS)) })
+        Ok(Self { store: Arc::new(store), folder: folder.to_owned(), uploads: Room::new(UPLOADS) })
     }
 
-    /// Room for one upload in memory; an upload that finds none within five seconds is told to come again.
+    /// Room for one upload in memory.
     pub async fn room(&self) -> ApiResult<OwnedSemaphorePermit> {
-        let waited = tokio::time::timeout(std::time::Duration::from_secs(5), Arc::clone(&self.uploads).acquire_owned()).await;
-        waited.map_err(|_| ApiError::from(Code::Overloaded).caused_by("too many uploads"))?.map_err(ApiError::internal)
+        self.uploads.enter().await
     }
 
     /// Where temporary files may lie that become objects: on the same disk, never in memory.
@@ -154,20 +153,31 @@ impl Objects {
 }
 
 fn sweep(folder: &Folder, before: DateTime<Utc>) -> std::io::Result<usize> {
+    removed(std::fs::read_dir(folder)?.flatten(), before)
+}
+
+fn removed(entries: impl IntoIterator<Item = DirEntry>, before: DateTime<Utc>) -> std::io::Result<usize> {
     let mut removed = 0;
-    for entry in std::fs::read_dir(folder)?.flatten() {
-        if entry.path().is_dir() {
-            removed += sweep(&entry.path(), before)?;
-            continue;
-        }
-        let half = entry.file_name().to_string_lossy().contains('#');
-        let modified: DateTime<Utc> = entry.metadata()?.modified()?.into();
-        if half && modified < before {
-            std::fs::remove_file(entry.path())?;
-            removed += 1;
-        }
+    for entry in entries {
+        removed += match swept(&entry, before) {
+            // An upload under way has got its name meanwhile.
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => 0,
+            other => other?,
+        };
     }
     Ok(removed)
+}
+
+fn swept(entry: &DirEntry, before: DateTime<Utc>) -> std::io::Result<usize> {
+    if entry.path().is_dir() {
+        return sweep(&entry.path(), before);
+    }
+    let half = entry.file_name().to_string_lossy().contains('#');
+    let modified: DateTime<Utc> = entry.metadata()?.modified()?.into();
+    if !half || modified >= before {
+        return Ok(0);
+    }
+    std::fs::remove_file(entry.path()).map(|()| 1)
 }
 
 /// Objects lie in 256 folders by the last two digits of their id, which are random.
@@ -186,4 +196,23 @@ fn id_of(object: &ObjectMeta) -> Option<Uuid> {
 
 fn unavailable(fault: object_store::Error) -> ApiError {
     ApiError::from(Code::Unavailable).caused_by(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_that_gets_its_name_meanwhile_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let now: DateTime<Utc> = std::time::SystemTime::now().into();
+        let later = now + chrono::TimeDelta::hours(1);
+        std::fs::write(folder.path().join("a#1"), b"half").unwrap();
+        let seen: Vec<DirEntry> = std::fs::read_dir(folder.path()).unwrap().flatten().collect();
+        std::fs::rename(folder.path().join("a#1"), folder.path().join("a")).unwrap();
+        assert_eq!(removed(seen, later).unwrap(), 0);
+        std::fs::write(folder.path().join("b#1"), b"half").unwrap();
+        assert_eq!(sweep(folder.path(), later).unwrap(), 1);
+        assert!(folder.path().join("a").exists(), "what has its name stays");
+    }
 }

@@ -56,6 +56,22 @@ text_enum! {
     }
 }
 
+impl AttachableType {
+    /// Whether files for a purpose and of a type can belong to such an object.
+    pub fn takes(self, purpose: FilePurpose, media_type: &str) -> bool {
+        match self {
+            Self::Site => purpose == FilePurpose::SitePhoto && media_type.starts_with("image/"),
+        }
+    }
+
+    /// Most files of one object: as many as its view shows.
+    pub const fn most(self) -> i64 {
+        match self {
+            Self::Site => 100,
+        }
+    }
+}
+
 /// Largest file in bytes, as the mini-program's uploader has it.
 pub const LARGEST: usize = 10 << 20;
 /// Longest side of an image in pixels.

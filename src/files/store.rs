@@ -138,6 +138,11 @@ pub async fn attached_to(mut conn: &AsyncPgConnection, kind: AttachableType, ids
         .await
 }
 
+/// How many files an object has; it is locked by whoever adds one.
+pub async fn count_attached(conn: &mut AsyncPgConnection, kind: AttachableType, id: Uuid) -> QueryResult<i64> {
+    files::table.filter(files::attached_type.eq(kind)).filter(files::attached_id.eq(id)).count().get_result(conn).await
+}
+
 /// Forgets loose files that were uploaded before an instant. Returns how many.
 pub async fn forget_loose(conn: &mut AsyncPgConnection, before: DateTime<Utc>) -> QueryResult<usize> {
     diesel::delete(files::table.filter(files::attached_id.is_null()).filter(files::created_at.lt(before))).execute(conn).await

@@ -7,7 +7,6 @@ use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
 use diesel_async::pooled_connection::deadpool::Object;
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, TransactionManager};
 use futures_util::FutureExt;
@@ -23,6 +22,7 @@ use super::reply::Reply;
 use crate::access::{Module, Need, Permission, Scope};
 use crate::app::App;
 use crate::audit::{self, Actor, Change};
+use crate::db::locks;
 use crate::db::schema::idempotency_keys;
 use crate::db::scope::covers;
 use crate::ids::OrganizationId;
@@ -364,10 +364,8 @@ impl Tx {
     /// key is worked on by one request at a time on all nodes, and a crash leaves nothing behind.
     async fn replay(&mut self, key: &str, fingerprint: &[u8]) -> ApiResult<Option<Reply>> {
         let (principal, operation) = (self.principal(), self.call.operation.id.as_str());
-        let name = sha256(format!("{principal}\n{operation}\n{key}").as_bytes());
-        let number = i64::from_be_bytes(name[..8].try_into().unwrap_or_default());
-        let locked: bool = diesel::select(pg_try_advisory_xact_lock(number)).get_result(&mut *self.conn).await?;
-        if !locked {
+        let number = locks::number(format!("{principal}\n{operation}\n{key}").as_bytes());
+        if !locks::try_take(&mut self.conn, number).await? {
             return Err(ApiError::from(Code::IdempotencyInProgress).with_header(actix_web::http::header::RETRY_AFTER, "1"));
         }
         let stored: Option<StoredReply> = idempotency_keys::table
@@ -418,10 +416,4 @@ impl Tx {
 /// Forgets stored replies that have expired; a timetable job calls it. Returns how many.
 pub async fn purge_replies(conn: &mut AsyncPgConnection, now: DateTime<Utc>) -> QueryResult<usize> {
     diesel::delete(idempotency_keys::table.filter(idempotency_keys::expires_at.lt(now))).execute(conn).await
-}
-
-#[diesel::declare_sql_function]
-extern "SQL" {
-    /// Takes a lock that lives as long as the transaction, or does not.
-    fn pg_try_advisory_xact_lock(number: BigInt) -> Bool;
 }

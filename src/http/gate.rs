@@ -29,7 +29,7 @@ use crate::accounts;
 use crate::app::App;
 use crate::db::Reader;
 
-/// How long a client may take to send its body.
+/// How long a client may take to send its body; forms have [`super::arrivals`].
 const BODY_DEADLINE: Duration = Duration::from_secs(15);
 /// Nesting beyond this is refused before anything is parsed.
 const MAX_DEPTH: usize = 32;
@@ -255,9 +255,9 @@ async fn admit_route(
         Takes::Nothing => Body::default(),
         Takes::Json => json_body(operation, read_body(request, app.config.body_limit).await?)?,
         Takes::Form => {
+            let arrived = app.arrivals.receive(&who, request.take_payload(), form::LARGEST).await?;
             let room = app.objects.room().await?;
-            let bytes = read_body(request, form::LARGEST).await?;
-            form::read(operation, request.headers(), bytes, room).await?
+            form::read(operation, request.headers(), arrived.whole().await?, room).await?
         }
     };
     // 400: a missing key

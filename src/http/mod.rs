@@ -1,6 +1,7 @@
 //! HTTP, once, for all slices: the server, the gate every request passes, the document that validates it, commands and pages.
 
 mod address;
+pub mod arrivals;
 pub mod batch;
 pub mod call;
 pub mod command;
@@ -17,6 +18,7 @@ pub mod page;
 pub mod problem;
 pub mod rate;
 pub mod reply;
+pub mod room;
 pub mod server;
 pub mod swagger;
 
@@ -25,3 +27,4 @@ pub use command::{Command, CommandHeaders, KeyHeader, Tx, VersionHeader};
 pub use page::PageRequest;
 pub use problem::{ApiError, ApiResult, Bilingual, Code, FieldError, Language};
 pub use reply::Reply;
+pub use room::Room;

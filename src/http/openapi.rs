@@ -17,7 +17,7 @@ const TAGS: &[(&str, &str)] = &[
     ("coverage", "组织覆盖 · Which townships, villages and units have a women's organization or a site."),
     ("files", "文件 · Files: photographs, documents, tables."),
     ("exports", "导出 · Any list as a file for spreadsheets."),
-    ("imports", "导入 · Tables of organizations, people and posts, checked and written whole."),
+    ("imports", "导入 · Tables of organizations, people, posts, coverage units and accounts, checked and written whole."),
     ("plans", "计划与任务 · Work plans, tasks and indicators."),
     ("accounts", "账号与授权 · Accounts and grants."),
     ("reference", "字典 · Divisions, dictionaries, the working calendar, roles and problems."),

@@ -6,20 +6,26 @@ use actix_web::http::header::{CONTENT_DISPOSITION, HeaderValue};
 use actix_web::{HttpResponse, get};
 use rust_xlsxwriter::{Color, DataValidation, Format, Workbook, Worksheet, XlsxError};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::IntoParams;
 
 use super::api::{FailedImportPath, ImportErrorView, column_of, sees};
-use super::columns::{Cells, Column, Shape};
+use super::columns::{Cells, Column, Labels, Shape};
 use super::kinds::{self, Kind};
-use super::rules::{ImportKind, MOST_ERRORS, MOST_ROWS};
+use super::rules::{ImportFailure, ImportKind, MOST_ERRORS, MOST_ROWS};
 use super::store;
+use crate::access::Role;
+use crate::accounts::require_step_up;
+use crate::audit::{self, Actor, Change};
 use crate::db::scope::covers;
-use crate::http::{ApiError, ApiResult, Call, Code, Language, Path, Query};
+use crate::http::{ApiError, ApiResult, Call, Code, FieldError, Language, Path, Query};
 use crate::ids::OrganizationId;
-use crate::sheets::SheetFormat;
-use crate::sheets::read::{self, Found};
-use crate::{files, filters};
+use crate::sheets::read::{self, Found, MOST_LINES, Refusal};
+use crate::sheets::{SheetFormat, displayable};
+use crate::{files, filters, organizations};
+
+/// Workbooks that are made at a time: each holds as many rows as a table has, or a file.
+pub const BOOKS: usize = 2;
 
 /// Path of a template.
 #[derive(Deserialize, IntoParams)]
@@ -35,6 +41,9 @@ filters! {
     TemplateFilter {
         /// What there is in the subtree of this organization; an empty template unless told.
         organization_id: OrganizationId,
+        /// Why; it stands in the audit trail. Demanded where the rows tell of people.
+        #[param(min_length = 2, max_length = 500, pattern = "^[^\\x00-\\x1f]+$")]
+        reason: String,
     }
 }
 
@@ -42,32 +51,75 @@ filters! {
 ///
 /// A workbook with the columns of a kind, every column formatted as text so that long numbers stay whole, lists of the allowed values,
 /// and a second sheet that explains. With `organization_id` it holds what there is in that subtree, personal numbers masked: changed
-/// and uploaded it changes just that.
+/// and uploaded it changes just that. Rows that tell of people — people, posts, accounts — need a reason and a step-up of the last
+/// five minutes, and stand in the audit trail, as an export of them does.
 #[utoipa::path(
     tag = "imports",
     params(TemplatePath, TemplateFilter),
-    responses((status = OK, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", description = "The workbook."))
+    responses(
+        (status = OK, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", description = "The workbook."),
+        (status = UNPROCESSABLE_ENTITY, description = "The reason is missing, or there are too many rows.")
+    )
 )]
 #[get("/api/v1/imports/templates/{kind}.xlsx")]
 pub async fn get_import_template(call: Call, path: Path<TemplatePath>, filter: Query<TemplateFilter>) -> ApiResult<HttpResponse> {
     call.list_scope()?;
     let kind = kinds::of(path.kind);
+    if let Some(place) = filter.organization_id {
+        may_be_shown(&call, kind, place, filter.reason.as_deref()).await?;
+    }
+    let room = call.app.books.enter().await?;
     let rows = match filter.organization_id {
         None => vec![],
-        Some(place) => {
-            let conn = call.connection().await?;
-            if !covers(&conn, &call.scope_for(kind.reads), place).await? {
-                return Err(Code::NotFound.into());
-            }
-            (kind.shown)(&conn, place, call.today()).await?
-        }
+        Some(place) => there(&call, kind, place).await?,
     };
-    if rows.len() > MOST_ROWS {
-        let (zh, en) = ("超过 50,000 行，请选择下级组织", "more than 50,000 rows; choose an organization further down");
-        return Err(ApiError::from(Code::NotFound).because(zh, en));
+    let count = rows.len();
+    let made = move || {
+        let _room = room;
+        template(kind, &rows)
+    };
+    let bytes = tokio::task::spawn_blocking(made).await.map_err(ApiError::internal)?.map_err(ApiError::internal)?;
+    if let Some(place) = filter.organization_id.filter(|_| kind.tells_of_people() && !call.app.rehearsal) {
+        let what = json!({ "kind": kind.kind, "rows": count });
+        let change = Change::of("import_template.filled", "organization", place, place).after(&what);
+        let change = change.because(filter.reason.as_deref().unwrap_or_default());
+        let actor = Actor { role: call.signed_in()?.role_for(kind.reads, call.today()).map(Role::as_str), ..call.actor() };
+        let mut conn = call.app.db.transaction_connection().await?;
+        audit::record(&mut conn, call.app.clock.wall(), &actor, change).await?;
     }
-    let bytes = tokio::task::spawn_blocking(move || template(kind, &rows)).await.map_err(ApiError::internal)?;
-    book(bytes.map_err(ApiError::internal)?, &format!("{}-template.xlsx", kind.kind))
+    book(bytes, &format!("{}-template.xlsx", kind.kind))
+}
+
+/// What there is below a place is for who may read it there; where it tells of people, with a reason and after a step-up.
+async fn may_be_shown(call: &Call, kind: &Kind, place: OrganizationId, reason: Option<&str>) -> ApiResult<()> {
+    let conn = call.connection().await?;
+    if !covers(&conn, &call.scope_for(kind.reads), place).await? {
+        return Err(Code::NotFound.into());
+    }
+    if kind.tells_of_people() {
+        require_step_up(call)?;
+        if reason.is_none() {
+            let (zh, en) = ("导出个人信息须填写原因", "is needed where rows tell of people");
+            return Err(ApiError::invalid(vec![FieldError::parameter("reason", "required", zh, en)]));
+        }
+    }
+    Ok(())
+}
+
+/// What there is below a place, where it is not too much for one table. It is read beside the reads of other requests, which would
+/// wait for it.
+async fn there(call: &Call, kind: &Kind, place: OrganizationId) -> ApiResult<Vec<Cells>> {
+    let reader = call.app.db.patient_reader();
+    let conn = reader.connection().await?;
+    let too_many = || {
+        let (zh, en) = ("超过 50,000 行，请选择下级组织", "more than 50,000 rows; choose an organization further down");
+        ApiError::from(Code::TooManyRows).because(zh, en)
+    };
+    if organizations::has_more_below(&conn, place, MOST_ROWS as i64).await? {
+        return Err(too_many());
+    }
+    let rows = (kind.shown)(&conn, place, call.today()).await?;
+    if rows.len() > MOST_ROWS { Err(too_many()) } else { Ok(rows) }
 }
 
 fn book(bytes: Vec<u8>, name: &str) -> ApiResult<HttpResponse> {
@@ -103,7 +155,7 @@ fn template(kind: &Kind, rows: &[Cells]) -> Result<Vec<u8>, XlsxError> {
         for (index, column) in (0..).zip(kind.columns) {
             let value = said(column, row);
             if !value.is_empty() {
-                sheet.write_string_with_format(number, index, value, &text)?;
+                sheet.write_string_with_format(number, index, displayable(&value), &text)?;
             }
         }
     }
@@ -166,6 +218,7 @@ pub async fn download_import_errors(call: Call, path: Path<FailedImportPath>) ->
     let conn = call.connection().await?;
     let import = store::find(&conn, &sees(&call)?, path.id).await?;
     let errors = store::first_errors(&conn, import.id, MOST_ERRORS as i64).await?;
+    let room = call.app.books.enter().await?;
     // Only who uploaded a table reads it; others, and she when it has been cleaned away, read what is wrong with it.
     let mine = import.created_by == call.signed_in()?.account_id;
     let content = match import.file_id.filter(|_| mine) {
@@ -174,7 +227,11 @@ pub async fn download_import_errors(call: Call, path: Path<FailedImportPath>) ->
     };
     let Some(bytes) = content else {
         let views = errors.into_iter().map(|error| ImportErrorView::of(&import, error, call.language)).collect();
-        let made = tokio::task::spawn_blocking(move || listed(views)).await.map_err(ApiError::internal)?;
+        let made = move || {
+            let _room = room;
+            listed(views)
+        };
+        let made = tokio::task::spawn_blocking(made).await.map_err(ApiError::internal)?;
         return book(made.map_err(ApiError::internal)?, "import-errors.xlsx");
     };
     let media_type = import.media_type.clone();
@@ -188,9 +245,12 @@ pub async fn download_import_errors(call: Call, path: Path<FailedImportPath>) ->
         by_row.entry(error.number.unwrap_or(1).unsigned_abs()).or_default().push((column, told));
     }
     let kind = kinds::of(import.kind);
-    let fields = import.fields;
-    let made = tokio::task::spawn_blocking(move || annotated(kind, &media_type, &bytes, &fields, &by_row));
-    book(made.await.map_err(ApiError::internal)?.map_err(ApiError::internal)?, "import-errors.xlsx")
+    let (fields, language) = (import.fields, call.language);
+    let made = move || {
+        let _room = room;
+        annotated(kind, &media_type, &bytes, &fields, &by_row, language)
+    };
+    book(tokio::task::spawn_blocking(made).await.map_err(ApiError::internal)?.map_err(ApiError::internal)?, "import-errors.xlsx")
 }
 
 fn listed(errors: Vec<ImportErrorView>) -> Result<Vec<u8>, XlsxError> {
@@ -208,18 +268,21 @@ fn listed(errors: Vec<ImportErrorView>) -> Result<Vec<u8>, XlsxError> {
         let (letter, label, value) = (error.column_letter, error.column_label, error.value);
         let cells = [Some(error.row.to_string()), letter, label, Some(error.code), Some(error.message), value];
         for (index, cell) in (0..).zip(cells) {
-            sheet.write_string_with_format(number, index, cell.unwrap_or_default(), &text)?;
+            sheet.write_string_with_format(number, index, displayable(&cell.unwrap_or_default()), &text)?;
         }
     }
     workbook.save_to_buffer()
 }
 
+/// The table with its errors beside its rows, as far as it is read: where that ends before the table does, the row after the last
+/// says why.
 fn annotated(
     kind: &Kind,
     media_type: &str,
     bytes: &bytes::Bytes,
     fields: &[String],
     errors: &HashMap<u32, Vec<(Option<usize>, String)>>,
+    language: Language,
 ) -> Result<Vec<u8>, XlsxError> {
     let mut workbook = Workbook::new();
     let text = Format::new().set_num_format("@");
@@ -228,8 +291,15 @@ fn annotated(
     sheet.set_name("错误")?;
     let last = fields.len().max(1) as u16;
     sheet.set_column_width(last, 80)?;
-    let (mut fault, mut is_header) = (None, true);
+    let (mut fault, mut lines, mut end, mut is_cut) = (None, 0, 0, false);
     let outcome = read::read(media_type, bytes, |line| {
+        // The header and as many rows as an import takes.
+        if lines > MOST_ROWS {
+            is_cut = true;
+            return false;
+        }
+        let is_header = lines == 0;
+        (lines, end) = (lines + 1, line.number);
         let told = errors.get(&line.number).map(Vec::as_slice).unwrap_or_default();
         let mut write = || {
             let row = line.number - 1;
@@ -241,7 +311,8 @@ fn annotated(
                 let field = fields.get(*column).map_or("", String::as_str);
                 let open = kind.shows(field) || is_header && !field.is_empty();
                 let value = if open { shown(found) } else { "（不显示）".to_owned() };
-                sheet.write_string_with_format(row, *column as u16, value, if wrong { &marked } else { &text })?;
+                let format = if wrong { &marked } else { &text };
+                sheet.write_string_with_format(row, *column as u16, displayable(&value), format)?;
             }
             let empty = told
                 .iter()
@@ -255,21 +326,31 @@ fn annotated(
                 messages.insert(0, "错误");
             }
             if !messages.is_empty() {
-                sheet.write_string_with_format(row, last, messages.join("；"), &text)?;
+                sheet.write_string_with_format(row, last, displayable(&messages.join("；")), &text)?;
             }
             Ok::<_, XlsxError>(())
         };
         fault = write().err();
-        is_header = false;
         fault.is_none()
     });
     if let Some(fault) = fault {
         return Err(fault);
     }
-    if let Err(refusal) = outcome {
-        sheet.write_string(0, last, refusal.to_string())?;
+    let why = match outcome {
+        Err(refusal) => Some(label(Refusal::LABELS, refusal.as_str(), language)),
+        Ok(_) if is_cut => Some(label(ImportFailure::LABELS, ImportFailure::TooManyRows.as_str(), language)),
+        Ok(_) => None,
+    };
+    if let Some(why) = why {
+        sheet.write_string_with_format(end.min(MOST_LINES - 1), last, why, &text)?;
     }
     workbook.save_to_buffer()
+}
+
+/// What a value of an enumeration is called.
+fn label(labels: Labels, value: &str, language: Language) -> &'static str {
+    let known = labels.iter().find(|(code, ..)| *code == value);
+    known.map_or("", |(_, zh, en)| if language == Language::English { en } else { zh })
 }
 
 fn shown(found: &Found) -> String {

@@ -6,18 +6,22 @@ use diesel_async::AsyncPgConnection;
 use futures_util::future::BoxFuture;
 
 use super::columns::{Cells, Column};
-use super::rules::ImportKind;
+use super::rules::{ImportKind, MOST_ROWS};
 use super::work::{Halt, Work};
 use crate::access::Permission;
 use crate::accounts::ACCOUNTS;
 use crate::http::FieldError;
+use crate::http::lists::{self, ListName};
 use crate::ids::OrganizationId;
 use crate::organizations::bulk;
 
 /// Checks the rows of an import against the database, and writes them where it is to write.
 pub type RunFn = for<'a> fn(&'a mut Work) -> BoxFuture<'a, Result<(), Halt>>;
-/// What there is below a place, as rows of a template.
+/// What there is below a place, as rows of a template; no more than [`MOST_SHOWN`] objects.
 pub type Shown = for<'a> fn(&'a AsyncPgConnection, OrganizationId, NaiveDate) -> BoxFuture<'a, QueryResult<Vec<Cells>>>;
+
+/// So many objects are read at most: one more than a table has rows tells that they are too many.
+pub const MOST_SHOWN: i64 = MOST_ROWS as i64 + 1;
 
 /// A kind of objects that can be imported.
 pub struct Kind {
@@ -42,6 +46,11 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// Whether its rows tell of people: where its list does (`access::PERSONAL`).
+    pub fn tells_of_people(&self) -> bool {
+        lists::list(&ListName(self.list.to_owned())).is_none_or(|list| list.columns.iter().any(|column| column.personal))
+    }
+
     /// Whether values of it are secret; then nothing is shown again that is not known to be harmless.
     pub fn has_secrets(&self) -> bool {
         self.columns.iter().any(|column| column.secret)
@@ -66,6 +75,12 @@ pub fn of(kind: ImportKind) -> &'static Kind {
 mod tests {
     use super::*;
     use crate::imports::columns::{Header, header};
+
+    #[test]
+    fn people_posts_and_accounts_tell_of_people() {
+        let telling: Vec<ImportKind> = ImportKind::ALL.iter().copied().filter(|kind| of(*kind).tells_of_people()).collect();
+        assert_eq!(telling, [ImportKind::People, ImportKind::Posts, ImportKind::Accounts]);
+    }
 
     #[test]
     fn every_kind_is_registered_and_every_header_names_one_column() {

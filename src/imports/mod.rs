@@ -1,6 +1,6 @@
-//! Imports: a table of organizations, people, posts or coverage units is uploaded, read, checked row by row, and written whole
-//! or not at all. What a kind is — its columns, its rules, how it is written — its own slice knows ([`Kind`]); here stand reading, staging, progress,
-//! errors and templates. Checking is writing without the writes ([`Work`]): the two cannot differ.
+//! Imports: a table of organizations, people, posts, coverage units or accounts is uploaded, read, checked row by row, and written
+//! whole or not at all. What a kind is — its columns, its rules, how it is written — its own slice knows ([`Kind`]); here stand
+//! reading, staging, progress, errors and templates. Checking is writing without the writes ([`Work`]): the two cannot differ.
 
 mod api;
 mod books;
@@ -18,8 +18,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::app::App;
 use crate::db::text_enum::Dictionary;
 
+pub use books::BOOKS;
 pub use columns::{Cells, Column, Labels, Shape, body_faults};
-pub use kinds::{Kind, RunFn, Shown};
+pub use kinds::{Kind, MOST_SHOWN, RunFn, Shown};
 pub use rules::{ImportFailure, ImportKind, ImportMode, ImportStatus};
 pub use store::{ErrorRow, ImportRow, SealedRow, insert, insert_rows, put_errors};
 pub use work::{Halt, PAYLOAD, Row, Work, given_up, run};

@@ -154,6 +154,11 @@ pub async fn site_to_write(conn: &mut AsyncPgConnection, scope: &Scope, id: Site
     Ok(site.filter(|site| site.status == SiteStatus::Active).map(|site| site.owner_organization_id))
 }
 
+/// Whether more than so many organizations lie below a place, itself included.
+pub async fn has_more_below(conn: &AsyncPgConnection, place: OrganizationId, most: i64) -> QueryResult<bool> {
+    store::bulk::has_more_below(conn, place, most).await
+}
+
 /// Whether an organization works.
 pub async fn is_active(conn: &AsyncPgConnection, id: OrganizationId) -> QueryResult<bool> {
     store::bulk::is_active(conn, id).await

@@ -25,7 +25,7 @@ fn socket(data: &Path) -> PathBuf {
         return inside;
     }
     let name = crate::vault::sha256(folder.as_os_str().as_encoded_bytes());
-    let name: String = name[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = crate::vault::hex(&name[..8]);
     std::env::temp_dir().join(format!("half-sky-{name}.sock"))
 }
 

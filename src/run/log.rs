@@ -34,7 +34,8 @@ impl<W: Write> Write for Unhurried<W> {
 }
 
 /// Starts logging to standard error. A thread of its own writes, as many lines at once as are there: no request waits for the
-/// terminal or for another's line. Lines are written by the time the guard has been dropped; none is left out.
+/// terminal or for another's line, and none is left out. The guard, when it is dropped, waits for the last lines, but not longer than
+/// 1.1 seconds: what a terminal does not take until then is lost.
 pub fn start(config: &Config) -> WorkerGuard {
     let json = config.log_json;
     let clock = Clock::system();

@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::text_enum;
 
-pub use write::{Sheet, SheetFault, defused, undefused};
+pub use write::{Sheet, SheetFault, defused, displayable, undefused};
 
 text_enum! {
     /// Format of a table as a file.

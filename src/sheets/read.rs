@@ -17,6 +17,8 @@ use crate::text_enum;
 const MOST_LINES: u32 = 1_048_576;
 /// Most columns of a table.
 pub const MOST_COLUMNS: usize = 200;
+/// Most rows of a table, blank ones included: those of an Excel sheet.
+pub const MOST_LINES: u32 = 1_048_576;
 /// Most bytes that a workbook may inflate to: 50,000 rows of twenty columns take a third of it.
 const INFLATED: u64 = 160 << 20;
 /// A part beyond this size may not be smaller than a 300th of what it inflates to: sheets are a tenth to a fiftieth.
@@ -48,6 +50,8 @@ text_enum! {
         Empty = "empty", "没有可读取的工作表或数据", "has no visible sheet, or no rows";
         /// More columns than [`MOST_COLUMNS`].
         TooManyColumns = "too_many_columns", "列数超过 200", "has more than 200 columns";
+        /// More rows than [`MOST_LINES`], blank ones included.
+        TooManyRows = "too_many_rows", "行数超过一张工作表的上限，请拆分文件", "has more rows than a sheet holds; split the file";
     }
 }
 
@@ -68,7 +72,7 @@ pub enum Found {
     Error,
 }
 
-/// A row: its number in the file, from 1, and its cells by column, from 0. Empty cells and empty rows are not there.
+/// A row: its number in the file, from 1 to [`MOST_LINES`], and its cells by column, from 0. Empty cells and empty rows are not there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     /// Its number.
@@ -115,6 +119,9 @@ fn csv_text(bytes: &[u8], each: &mut impl FnMut(Line) -> bool) -> Result<(), Ref
         let number = (records.position().line() as u32).saturating_sub(1 + within as u32);
         let filled = record.iter().enumerate().filter_map(|(column, field)| Some((column, Found::Text(tidy(undefused(field))?))));
         let cells: Vec<_> = filled.collect();
+        if number > MOST_LINES {
+            return Err(Refusal::TooManyRows);
+        }
         if !cells.is_empty() && !each(Line { number, cells }) {
             break;
         }
@@ -138,6 +145,9 @@ fn workbook(bytes: &Bytes, each: &mut impl FnMut(Line) -> bool) -> Result<Table,
         let Some(found) = found else { continue };
         if column >= MOST_COLUMNS {
             return Err(Refusal::TooManyColumns);
+        }
+        if row > MOST_LINES {
+            return Err(Refusal::TooManyRows);
         }
         if row != line.number {
             if !line.cells.is_empty() && !each(std::mem::replace(&mut line, Line { number: row, cells: vec![] })) {

@@ -267,7 +267,7 @@ pub fn undefused(text: &str) -> &str {
 }
 
 /// A text that an Excel cell can hold: without what XML cannot say, and not longer than a cell.
-fn displayable(text: &str) -> Cow<'_, str> {
+pub fn displayable(text: &str) -> Cow<'_, str> {
     let unsayable =
         |letter: char| (letter.is_ascii_control() && !matches!(letter, '\t' | '\n')) || matches!(letter, '\u{fffe}' | '\u{ffff}');
     let text = match text.contains(unsayable) {

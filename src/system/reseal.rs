@@ -35,7 +35,8 @@ pub struct SealedColumn {
     pub purpose: Purpose,
 }
 
-/// Every sealed column. Stored replies are not here: they are forgotten after a day.
+/// Every column whose sealed values stay. Stored replies and the staged rows of imports are not here: they are forgotten after a day
+/// and after a week, and the data keys before a rotation open them until then.
 const SEALED: &[SealedColumn] = &[
     SealedColumn {
         table: "people",

@@ -15,6 +15,7 @@ use half_sky::audit::verify::{Unsealed, count_unsealed};
 use half_sky::audit::{self, Actor, Change, refusals, sealer};
 use half_sky::config::Config;
 use half_sky::db::schema::{audit_entries, audit_seals};
+use half_sky::vault::hex;
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempDir, TempPath};
 use tokio::sync::watch;
@@ -205,7 +206,7 @@ async fn a_chain_that_was_computed_again_does_not_fit_its_checkpoint() {
     let mut sql = String::new();
     for (seq, entry) in &rows {
         hash = chain::link(&hash, *seq, entry).unwrap();
-        sql += &format!("UPDATE audit_seals SET hash = '\\x{}' WHERE seq = {seq};", chain::hex(&hash));
+        sql += &format!("UPDATE audit_seals SET hash = '\\x{}' WHERE seq = {seq};", hex(&hash));
     }
     tamper(&app, &sql).await;
     let found = auditor.get(VERIFY).await.expect(200);
@@ -267,7 +268,7 @@ async fn each_entry_shows_its_place_and_hash_once_it_is_sealed() {
         .first(&mut conn)
         .await
         .unwrap();
-    assert_eq!((&after["seq"], &after["hash"]), (&json!(seq), &json!(chain::hex(&hash))));
+    assert_eq!((&after["seq"], &after["hash"]), (&json!(seq), &json!(hex(&hash))));
     assert_eq!(auditor.get(VERIFY).await.expect(200).json["unsealed"], json!({ "count": 0, "oldest_at": null }));
 }
 

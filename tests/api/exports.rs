@@ -14,6 +14,7 @@ use half_sky::jobs::run_due;
 use half_sky::sheets::labels::label_in;
 use serde_json::{Map, Value, json};
 
+use crate::files::break_off;
 use crate::support::{Answer, CITY, COUNTY, Client, NEIGHBOUR, TOWNSHIP, TestApp};
 
 const EXPORTS: &str = "/api/v1/exports";
@@ -505,6 +506,16 @@ async fn files_that_no_export_names_are_swept_and_files_of_uploads_are_not() {
     assert!(!stray.exists());
     assert_eq!(objects(&app).len(), 1, "the demo's own is kept by both cleaners");
     app.sign_in("platform").await.get("/api/v1/exports/0168028c-2f00-7000-8050-000000000001/content").await.expect(200);
+}
+
+#[actix_web::test]
+async fn a_file_stays_while_nobody_knows_whether_its_export_has_committed() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    officer.post(EXPORTS).json(&json!({ "source": "sites", "format": "csv" })).await.expect(201);
+    break_off(&app, "exports", "UPDATE OF object_id").await;
+    run_due(&app.app).await.unwrap();
+    assert_eq!(objects(&app).len(), 2, "the demo's own, and one that the sweeper decides on");
 }
 
 #[actix_web::test]

@@ -1,11 +1,13 @@
 //! Files: taken by their bytes, read with scope, cleaned away when nobody needs them.
 
 use chrono::TimeDelta;
-use half_sky::access::{Module, Role};
+use diesel_async::SimpleAsyncConnection;
+use futures_util::future::{Either, join_all, select};
+use half_sky::access::Role;
 use half_sky::jobs::run_due;
 use serde_json::json;
 
-use crate::support::{CITY, COUNTY, NEIGHBOUR, TestApp};
+use crate::support::{Answer, COUNTY, Client, NEIGHBOUR, TestApp};
 
 const SITE: &str = "site/0168028c-2f00-7000-8003-000000000001";
 const DEMO: &str = "/api/v1/files/0168028c-2f00-7000-8030-000000000001";
@@ -126,13 +128,15 @@ async fn a_file_is_read_in_scope_and_by_the_module_of_its_purpose() {
         "UPDATE grants SET modules = '{events}' WHERE account_id = (SELECT id FROM accounts WHERE username = 'clerk')";
     diesel::sql_query(only_events).execute(&mut app.database.owner().await).await.unwrap();
     app.app.tokens.forget_all();
-    assert!(Module::ALL.contains(&Module::Events));
     clerk.get(&path).await.expect_problem(404, "not_found");
     clerk
         .post("/api/v1/files")
         .form(&[("purpose", "loan_document")], "a.txt", b"a")
         .await
         .expect_problem(403, "permission_denied");
+    // Not even what is wrong with one.
+    let wrong = [("purpose", "loan_document"), ("sha256", "short")];
+    clerk.post("/api/v1/files").form(&wrong, "a.txt", b"").await.expect_problem(403, "permission_denied");
     clerk.post("/api/v1/files").form(&[("purpose", "event")], "a.txt", b"a").await.expect(201);
     // Nobody uploads for an organization that is not hers.
     let elsewhere = [("purpose", "other"), ("organization_id", NEIGHBOUR)];
@@ -182,9 +186,9 @@ async fn what_nobody_needs_is_cleaned_away_and_nothing_else() {
     let aged = format!("UPDATE files SET created_at = created_at - interval '8 days' WHERE id = '{}'", old.text("/id"));
     diesel::sql_query(aged).execute(&mut app.database.owner().await).await.unwrap();
     // The clock of the tests stands in 2019: every object is younger. An object and a half that are older are put there.
-    let folder = app.database.files().join("zz");
-    std::fs::create_dir(&folder).unwrap();
-    let stray = folder.join("0168028c-2f00-7000-8030-0000000000zz");
+    let folder = app.database.files().join("77");
+    std::fs::create_dir_all(&folder).unwrap();
+    let stray = folder.join("0168028c-2f00-7000-8031-000000000077");
     let half = folder.join("0168028c-2f00-7000-8030-000000000077#1");
     for file in [&stray, &half] {
         std::fs::write(file, b"half").unwrap();
@@ -197,5 +201,89 @@ async fn what_nobody_needs_is_cleaned_away_and_nothing_else() {
     officer.get(new.text("/url")).await.expect(200);
     officer.get(format!("{DEMO}/content")).await.expect(200);
     assert!(!half.exists(), "the half of an upload is gone");
-    assert!(CITY.len() == 36);
+    assert!(!stray.exists(), "an object that no row names is gone");
+}
+
+/// Uploads of which half comes and the rest never, and another beside them.
+async fn beside_stalled(stalled: &Client, count: usize, other: &Client) -> Answer {
+    let upload = |client: &Client| client.post("/api/v1/files").form(&[("purpose", "other")], "a.txt", &vec![b'a'; 300_000]);
+    let never = join_all((0..count).map(|_| upload(stalled).stalled().into_future()));
+    match select(never, upload(other).into_future()).await {
+        Either::Right((answer, _)) => answer,
+        Either::Left(_) => panic!("what stalls has an answer"),
+    }
+}
+
+#[actix_web::test]
+async fn clients_that_stall_hold_nobody_up() {
+    let app = TestApp::new().await;
+    let (officer, neighbour) = (app.sign_in("county-officer").await, app.sign_in("neighbour-officer").await);
+    for client in [&officer, &neighbour] {
+        client.get("/api/v1/me").await.expect(200);
+    }
+    beside_stalled(&officer, 7, &officer).await.expect(201);
+    beside_stalled(&officer, 8, &neighbour).await.expect(201);
+    // Her ninth has to wait for one of the others, and when they are gone nothing of them is left.
+    let refused = beside_stalled(&officer, 8, &officer).await.expect_problem(429, "rate_limited");
+    assert_eq!(refused.header("retry-after"), "5");
+    officer.post("/api/v1/files").form(&[("purpose", "other")], "a.txt", b"a").await.expect(201);
+    assert_eq!(objects(&app).count(), 3 + 3, "the demo's own, and those that came");
+}
+
+#[actix_web::test]
+async fn a_site_takes_photographs_and_of_these_a_hundred() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let picture = officer.get(format!("{DEMO}/content")).await.expect(200).bytes;
+    let upload = |purpose: &str, name: &str, content: &[u8]| {
+        officer.post("/api/v1/files").form(&[("purpose", purpose), ("attach_to", SITE)], name, content).into_future()
+    };
+    for (purpose, name, content) in
+        [("import", "a.png", &picture[..]), ("site_photo", "a.csv", b"a,b\n"), ("site_photo", "a.pdf", b"%PDF-1.7")]
+    {
+        let refused = upload(purpose, name, content).await.expect_problem(422, "validation_failed");
+        assert_eq!(refused.faults(), [("/attach_to".to_owned(), "not_taken".to_owned())], "{purpose} {name}");
+    }
+    // The demo's own, ninety-eight more, and two that come at once.
+    let many = "INSERT INTO files (id, organization_id, uploaded_by, purpose, name, media_type, size, sha256, content_key, width,
+            height, attached_type, attached_id, attached_at, created_at)
+        SELECT gen_random_uuid(), organization_id, uploaded_by, purpose, name, media_type, size, sha256, content_key, width,
+            height, attached_type, attached_id, attached_at, created_at
+        FROM files, generate_series(1, 98) WHERE id = '0168028c-2f00-7000-8030-000000000001'";
+    app.database.owner().await.batch_execute(many).await.unwrap();
+    let (one, other) = (upload("site_photo", "a.png", &picture), upload("site_photo", "b.png", &picture));
+    let (one, other) = futures_util::future::join(one, other).await;
+    let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 422]);
+    let refused = upload("site_photo", "c.png", &picture).await.expect_problem(422, "validation_failed");
+    assert_eq!(refused.faults(), [("/attach_to".to_owned(), "full".to_owned())]);
+    let site = officer.get("/api/v1/sites/0168028c-2f00-7000-8003-000000000001").await.expect(200);
+    assert_eq!(site.json["photos"].as_array().map(Vec::len), Some(100));
+}
+
+/// Breaks the connection off at the end of each transaction that writes into a table.
+pub async fn break_off(app: &TestApp, table: &str, event: &str) {
+    let sql = format!(
+        "CREATE FUNCTION break_off() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+            $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER break_off AFTER {event} ON {table} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+            EXECUTE FUNCTION break_off();"
+    );
+    app.database.owner().await.batch_execute(&sql).await.unwrap();
+}
+
+#[actix_web::test]
+async fn bytes_stay_while_nobody_knows_whether_their_row_has_committed() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let before = objects(&app).count();
+    break_off(&app, "files", "INSERT").await;
+    let upload = || officer.post("/api/v1/files").form(&[("purpose", "other")], "a.txt", b"a");
+    assert!(upload().await.status.is_server_error());
+    assert_eq!(objects(&app).count(), before + 1, "the cleaner decides");
+    // A refusal is known to have written nothing.
+    let elsewhere = [("purpose", "other"), ("organization_id", NEIGHBOUR)];
+    officer.post("/api/v1/files").form(&elsewhere, "a.txt", b"a").await.expect_problem(403, "permission_denied");
+    assert_eq!(objects(&app).count(), before + 1);
 }

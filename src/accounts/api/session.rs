@@ -13,14 +13,13 @@ use crate::accounts::rules::AccountStatus;
 use crate::accounts::store::{self, AccountRow, SessionRow};
 use crate::accounts::{revocation, tokens};
 use crate::app::App;
-use crate::audit::chain::hex;
 use crate::audit::refusals::{Principal, refuse};
 use crate::audit::{self, Actor, Change};
 use crate::http::page::{Paging, Position};
 use crate::http::{ApiError, ApiResult, Call, Code, Command, PageRequest, Path, Reply};
 use crate::ids::{AccountId, SessionId};
 use crate::page_schema;
-use crate::vault::{random, sha256};
+use crate::vault::{hex, random, sha256};
 
 /// How long a sign-in or step-up counts as fresh (ASVS 5.0 7.5).
 const FRESH: TimeDelta = TimeDelta::minutes(5);

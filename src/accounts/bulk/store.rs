@@ -11,6 +11,7 @@ use crate::accounts::store::{AccountRow, GrantRow, NewAccountRow};
 use crate::db::schema::{accounts, grants};
 use crate::db::scope::below;
 use crate::ids::{AccountId, OrganizationId};
+use crate::imports::MOST_SHOWN;
 
 /// The accounts with these names, wherever they are kept; locked until the transaction ends where something is to be written.
 pub async fn by_username(conn: &mut AsyncPgConnection, names: &[&str], lock: bool) -> QueryResult<Vec<AccountRow>> {
@@ -23,12 +24,13 @@ pub async fn by_id(mut conn: &AsyncPgConnection, ids: &[AccountId]) -> QueryResu
     accounts::table.filter(accounts::id.eq_any(ids)).order(accounts::id).select(AccountRow::as_select()).load(&mut conn).await
 }
 
-/// The active accounts that organizations below a place keep.
+/// The active accounts that organizations below a place keep, as far as a template shows.
 pub async fn active_below(mut conn: &AsyncPgConnection, place: OrganizationId) -> QueryResult<Vec<AccountRow>> {
     accounts::table
         .filter(accounts::organization_id.eq_any(below(&[place])))
         .filter(accounts::status.eq(AccountStatus::Active))
         .order(accounts::id)
+        .limit(MOST_SHOWN)
         .select(AccountRow::as_select())
         .load(&mut conn)
         .await

@@ -12,7 +12,9 @@ use super::posts::Post;
 use crate::db::schema::{divisions, organization_tree, organizations, people, posts};
 use crate::db::scope::below;
 use crate::ids::{OrganizationId, PersonId, PostId};
+use crate::imports::MOST_SHOWN;
 use crate::organizations::rules::{OrganizationKind, OrganizationLevel, OrganizationStatus, PostPosition};
+use crate::vault;
 
 /// An organization as far as its place is told by it.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -38,6 +40,11 @@ pub async fn nodes(mut conn: &AsyncPgConnection, place: OrganizationId) -> Query
         .select(Node::as_select())
         .load(&mut conn)
         .await
+}
+
+/// Whether more than so many lie below a place, itself included.
+pub async fn has_more_below(mut conn: &AsyncPgConnection, place: OrganizationId, most: i64) -> QueryResult<bool> {
+    diesel::select(diesel::dsl::exists(below(&[place]).offset(most))).get_result(&mut conn).await
 }
 
 /// All that is known of the organizations below a place that work, from the top down.
@@ -161,9 +168,7 @@ const UPDATE_PEOPLE: &str = "UPDATE people AS p SET organization_id = x.organiza
 
 /// Edits many people: all that can be edited.
 pub async fn update_people(conn: &mut AsyncPgConnection, rows: &[Person], now: DateTime<Utc>) -> QueryResult<()> {
-    let hex = |bytes: &Option<Vec<u8>>| -> Option<String> {
-        bytes.as_ref().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-    };
+    let hex = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(vault::hex);
     let rows: Vec<Value> = rows
         .iter()
         .map(|row| {
@@ -179,9 +184,9 @@ pub async fn update_people(conn: &mut AsyncPgConnection, rows: &[Person], now: D
     update.execute(conn).await.map(drop)
 }
 
-/// The people kept below a place.
+/// The people kept below a place, as far as a template shows.
 pub async fn people_below(mut conn: &AsyncPgConnection, place: OrganizationId) -> QueryResult<Vec<Person>> {
-    let kept = people::table.filter(people::organization_id.eq_any(below(&[place]))).order(people::id);
+    let kept = people::table.filter(people::organization_id.eq_any(below(&[place]))).order(people::id).limit(MOST_SHOWN);
     kept.select(Person::as_select()).load(&mut conn).await
 }
 
@@ -233,7 +238,7 @@ pub async fn update_posts(conn: &mut AsyncPgConnection, rows: &[Post], now: Date
     update.execute(conn).await.map(drop)
 }
 
-/// The posts below a place that are held on a day or later, with the names of their holders.
+/// The posts below a place that are held on a day or later, with the names of their holders, as far as a template shows.
 pub async fn posts_below(
     mut conn: &AsyncPgConnection,
     place: OrganizationId,
@@ -244,6 +249,7 @@ pub async fn posts_below(
         .filter(posts::organization_id.eq_any(below(&[place])))
         .filter(posts::to_on.is_null().or(posts::to_on.ge(today).assume_not_null()))
         .order(posts::id)
+        .limit(MOST_SHOWN)
         .select((Post::as_select(), people::name))
         .load(&mut conn)
         .await

@@ -6,6 +6,7 @@ use diesel::sql_types::{Array, BigInt, Bool, Bytea, Date, Nullable, SmallInt, Te
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::access::Scope;
+use crate::db::locks;
 use crate::ids::{MergeSuggestionId, PersonId};
 use crate::organizations::rules::Sex;
 
@@ -48,7 +49,7 @@ pub struct PersonMatch {
 /// the record of the first. Call it before [`find`] where a new record may follow, with at most some hundred candidates at a time.
 pub async fn lock(conn: &mut AsyncPgConnection, candidates: &[PersonCandidate]) -> QueryResult<()> {
     let numbers = candidates.iter().flat_map(|candidate| [&candidate.phone_hash, &candidate.id_number_hash]).flatten();
-    let mut keys: Vec<i64> = numbers.filter_map(|hash| Some(i64::from_be_bytes(*hash.first_chunk()?))).collect();
+    let mut keys: Vec<i64> = numbers.map(|hash| locks::first_eight(hash)).collect();
     // All take them in the same order, and none waits in a circle.
     keys.sort_unstable();
     keys.dedup();
@@ -65,8 +66,7 @@ const FILES: i64 = 0x7065_6f70_6c65;
 
 /// Nobody else brings anybody until the transaction ends.
 pub async fn lock_all(conn: &mut AsyncPgConnection) -> QueryResult<()> {
-    let lock = diesel::sql_query("SELECT pg_advisory_xact_lock($1)");
-    lock.bind::<BigInt, _>(FILES).execute(conn).await.map(drop)
+    locks::take(conn, FILES).await
 }
 
 const FIND: &str = "SELECT DISTINCT ON (candidate.at) candidate.at, found.id, found.rank, EXISTS (

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 
 use chrono::NaiveDate;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Date, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Date, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::access::Scope;
+use crate::db::locks;
 use crate::db::schema::organization_tree;
 use crate::db::scope::{Below, below};
 use crate::ids::OrganizationId;
@@ -84,22 +85,12 @@ pub async fn parents_on(
 
 /// Nobody moves or dissolves until the transaction ends.
 pub async fn lock_shared(conn: &mut AsyncPgConnection) -> QueryResult<()> {
-    diesel::select(pg_advisory_xact_lock_shared(LOCK)).execute(conn).await.map(drop)
+    locks::share(conn, LOCK).await
 }
 
 /// Nobody changes the tree until the transaction ends.
 pub async fn lock_alone(conn: &mut AsyncPgConnection) -> QueryResult<()> {
-    diesel::select(pg_advisory_xact_lock(LOCK)).execute(conn).await.map(drop)
-}
-
-diesel::define_sql_function! {
-    /// Waits for a lock that others may share.
-    fn pg_advisory_xact_lock_shared(number: BigInt);
-}
-
-diesel::define_sql_function! {
-    /// Waits for a lock that nobody shares.
-    fn pg_advisory_xact_lock(number: BigInt);
+    locks::take(conn, LOCK).await
 }
 
 const GROW: &str = "WITH RECURSIVE line AS (

@@ -8,7 +8,6 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::work::is_platform_admin;
-use crate::audit::chain::hex;
 use crate::audit::checkpoints::{self, Checkpoint, PublicKey};
 use crate::audit::sealer::backlog;
 use crate::audit::verify::{Break, Part, verify};
@@ -17,6 +16,7 @@ use crate::http::{ApiError, ApiResult, Call, PageRequest, Query, Reply};
 use crate::ids::{AccountId, AuditEntryId, OrganizationId, SessionId};
 use crate::system::rules::{ActorKind, AuditOutcome};
 use crate::system::store::{self, AuditEntryRow};
+use crate::vault::hex;
 use crate::{filters, page_schema, text_enum};
 
 text_enum! {

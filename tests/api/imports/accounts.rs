@@ -255,7 +255,8 @@ async fn rows_with_one_name_are_several_grants_and_what_is_there_stays_as_it_is(
     assert_eq!(changed["before"]["display_name"], "岳阳楼街道妇联经办人");
     assert_eq!(changed["after"]["display_name"], "岳阳楼街道妇联新经办人");
     // The template of the county, sent back as it is, changes nothing and holds no password.
-    let template = admin.get(format!("/api/v1/imports/templates/accounts.xlsx?organization_id={COUNTY}")).await.expect(200);
+    let template =
+        admin.get(format!("/api/v1/imports/templates/accounts.xlsx?organization_id={COUNTY}&reason=census")).await.expect(200);
     let book = text_of(&template.bytes);
     assert!(book.contains("two.roles") && !book.contains("neighbour-officer") && !book.contains("argon2"));
     let same = import(&app, &admin, "accounts", COUNTY, "validate", "模板.xlsx", &template.bytes).await;

@@ -6,10 +6,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use actix_http::{BoxedPayloadStream, Payload};
 use actix_web::body::to_bytes;
 use actix_web::http::header::HeaderMap;
 use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::test::TestRequest;
+use actix_web::web::Bytes;
+use futures_util::{StreamExt, stream};
 use half_sky::http::document::{Route, document};
 use serde_json::Value;
 
@@ -76,7 +79,8 @@ impl Client {
         {
             headers.push(("Idempotency-Key".to_owned(), format!("key-{}", KEYS.fetch_add(1, Ordering::Relaxed))));
         }
-        Sent { handle: Rc::clone(&self.handle), method, target: target.to_owned(), headers, body: None, at: Location::caller() }
+        let (handle, target) = (Rc::clone(&self.handle), target.to_owned());
+        Sent { handle, method, target, headers, body: None, stalls: false, at: Location::caller() }
     }
 }
 
@@ -87,6 +91,7 @@ pub struct Sent {
     target: String,
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
+    stalls: bool,
     at: &'static Location<'static>,
 }
 
@@ -139,16 +144,30 @@ impl Sent {
         self.header("Content-Type", media_type)
     }
 
+    /// Half of the body comes, the rest never.
+    pub fn stalled(self) -> Self {
+        Self { stalls: true, ..self }
+    }
+
     async fn send(self) -> Answer {
         let uri: Uri = self.target.parse().unwrap_or_else(|fault| panic!("{}: {fault}", self.target));
         let mut request = TestRequest::default().method(self.method.clone()).uri(&uri.to_string()).peer_addr(peer());
         for (name, value) in &self.headers {
             request = request.append_header((name.as_str(), value.as_str()));
         }
+        let mut half: Option<BoxedPayloadStream> = None;
         if let Some(body) = self.body {
+            if self.stalls {
+                let begun = Bytes::copy_from_slice(&body[..body.len() / 2]);
+                half = Some(Box::pin(stream::iter([Ok(begun)]).chain(stream::pending())));
+            }
             request = request.set_payload(body);
         }
-        let response = (self.handle)(request.to_request()).await;
+        let mut request = request.to_request();
+        if let Some(payload) = half {
+            request = request.replace_payload(Payload::Stream { payload }).0;
+        }
+        let response = (self.handle)(request).await;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = to_bytes(response.into_body()).await.unwrap_or_else(|_| panic!("the body could not be read"));
         let json = serde_json::from_slice(&body).unwrap_or(Value::Null);

@@ -2,13 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::Unit;
+use crate::db::locks;
 use crate::db::schema::{coverage_units, sites};
 use crate::db::scope::below;
 use crate::ids::{CoverageUnitId, OrganizationId, SiteId};
+use crate::imports::MOST_SHOWN;
 use crate::organizations::rules::{CoverageUnitKind, CoverageUnitStatus, SiteStatus};
 
 /// Key of the lock that a list of units takes for itself: "units" in ASCII.
@@ -16,7 +18,7 @@ const LISTS: i64 = 0x75_6e69_7473;
 
 /// No other list of units is written until the transaction ends: two would lock what they have in common in different orders.
 pub async fn lock_lists(conn: &mut AsyncPgConnection) -> QueryResult<()> {
-    diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(LISTS).execute(conn).await.map(drop)
+    locks::take(conn, LISTS).await
 }
 
 /// What rows of a list say of which units they mean.
@@ -82,7 +84,7 @@ pub async fn open_sites(conn: &mut AsyncPgConnection, ids: &[SiteId], hold: bool
 pub async fn units_below(mut conn: &AsyncPgConnection, place: OrganizationId) -> QueryResult<Vec<Unit>> {
     let there = coverage_units::table.filter(coverage_units::organization_id.eq_any(below(&[place])));
     let active = there.filter(coverage_units::status.eq(CoverageUnitStatus::Active)).order(coverage_units::id);
-    active.select(Unit::as_select()).load(&mut conn).await
+    active.limit(MOST_SHOWN).select(Unit::as_select()).load(&mut conn).await
 }
 
 const WRITE: &str = "UPDATE coverage_units AS unit SET kind = row.kind, name = row.name, organization_id = row.organization_id,
