@@ -13,8 +13,6 @@ use zip::ZipArchive;
 use super::undefused;
 use crate::text_enum;
 
-/// Lines of a sheet, in Excel's own limits; they rise.
-const MOST_LINES: u32 = 1_048_576;
 /// Most columns of a table.
 pub const MOST_COLUMNS: usize = 200;
 /// Most rows of a table, blank ones included: those of an Excel sheet.
