@@ -160,7 +160,7 @@ pub async fn find_own(mut conn: &AsyncPgConnection, id: AccountId) -> QueryResul
 
 /// An account, locked until the transaction ends. For operations on oneself, which have no scope.
 pub async fn lock_own(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<AccountRow> {
-    accounts::table.find(id).select(AccountRow::as_select()).for_update().first(conn).await
+    accounts::table.find(id).select(AccountRow::as_select()).for_no_key_update().first(conn).await
 }
 
 /// An account inside a scope, locked until the transaction ends.
@@ -169,7 +169,7 @@ pub async fn lock(conn: &mut AsyncPgConnection, scope: &Scope, id: AccountId) ->
         .find(id)
         .filter(accounts::organization_id.eq_any(below(scope.places())))
         .select(AccountRow::as_select())
-        .for_update()
+        .for_no_key_update()
         .first(conn)
         .await
 }
@@ -403,7 +403,7 @@ pub async fn lock_refresh(
         .inner_join(sessions::table.on(sessions::id.eq(t::session_id)))
         .filter(t::hash.eq(hash))
         .select((t::used_at, t::expires_at, SessionRow::as_select()))
-        .for_update()
+        .for_no_key_update()
         .first(conn)
         .await
         .optional()
@@ -423,7 +423,7 @@ pub async fn lock_kept(conn: &mut AsyncPgConnection, organization: OrganizationI
         .filter(accounts::organization_id.eq(organization))
         .order(accounts::id)
         .select(AccountRow::as_select())
-        .for_update()
+        .for_no_key_update()
         .load(conn)
         .await
 }
@@ -434,7 +434,7 @@ pub async fn lock_linked(conn: &mut AsyncPgConnection, person: PersonId) -> Quer
         .filter(accounts::person_id.eq(person))
         .order(accounts::id)
         .select(AccountRow::as_select())
-        .for_update()
+        .for_no_key_update()
         .load(conn)
         .await
 }
@@ -450,7 +450,7 @@ pub async fn lock_grants_at(
         .filter(grants::to_on.is_null().or(grants::to_on.ge(today).assume_not_null()))
         .order(grants::id)
         .select(GrantRow::as_select())
-        .for_update()
+        .for_no_key_update()
         .load(conn)
         .await
 }

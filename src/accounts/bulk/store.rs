@@ -16,7 +16,7 @@ use crate::imports::MOST_SHOWN;
 /// The accounts with these names, wherever they are kept; locked until the transaction ends where something is to be written.
 pub async fn by_username(conn: &mut AsyncPgConnection, names: &[&str], lock: bool) -> QueryResult<Vec<AccountRow>> {
     let rows = accounts::table.filter(accounts::username.eq_any(names)).order(accounts::id).select(AccountRow::as_select());
-    if lock { rows.for_update().load(conn).await } else { rows.load(conn).await }
+    if lock { rows.for_no_key_update().load(conn).await } else { rows.load(conn).await }
 }
 
 /// Accounts by id.
