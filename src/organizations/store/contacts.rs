@@ -88,9 +88,9 @@ fn matching<'a>(roots: &[OrganizationId], filter: &'a ContactFilter, today: Naiv
         filter.updated_at_lt, |before| contacts::updated_at.lt(before);
     );
     if let Some(statuses) = &filter.status {
-        let any: Condition<'a, contacts::table> =
-            Box::new(Some(false).into_sql::<diesel::sql_types::Nullable<diesel::sql_types::Bool>>());
-        all.push(statuses.iter().fold(any, |any, status| Box::new(any.or(standing(*status, today)))));
+        let either = |any: Condition<'a, contacts::table>, other| -> Condition<'a, contacts::table> { Box::new(any.or(other)) };
+        // One alone is no part of an OR: then the database may join with posts.
+        all.extend(statuses.iter().map(|status| standing(*status, today)).reduce(either));
     }
     all_of(all)
 }
