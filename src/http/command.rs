@@ -302,14 +302,19 @@ impl Tx {
 
     /// Writes the audit entry of the change.
     pub async fn record(&mut self, change: Change) -> ApiResult<()> {
-        self.recorded = true;
+        self.record_all(vec![change]).await
+    }
+
+    /// Writes an audit entry for each of many changes, if there are any, in one statement.
+    pub async fn record_all(&mut self, changes: Vec<Change>) -> ApiResult<()> {
+        self.recorded |= !changes.is_empty();
         let role = match (self.call.operation.need, &self.call.caller) {
             (Need::Holds(permission), Some(caller)) => caller.role_for(permission, self.today()).map(|role| role.as_str()),
             _ => None,
         };
         let actor = Actor { role, ..self.call.actor() };
         let at = self.call.app.clock.wall();
-        Ok(audit::record(&mut self.conn, at, &actor, change).await?)
+        Ok(audit::record_all(&mut self.conn, at, &actor, changes).await?)
     }
 
     /// Runs one part of a batch: what it wrote is undone when it is refused, and the batch can go on.

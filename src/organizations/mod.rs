@@ -13,11 +13,12 @@ use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::AsyncPgConnection;
 use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
 
 use crate::access::Scope;
 use crate::clock::{Clock, shanghai};
 use crate::db::text_enum::Dictionary;
-use crate::ids::{OrganizationId, PersonId, SiteId};
+use crate::ids::{OrganizationId, PersonId, PostId, SiteId};
 use crate::work_items::{self, POST_EXPIRING};
 
 pub use api::OrganizationReference;
@@ -131,13 +132,19 @@ pub fn routes(services: &mut ServiceConfig) {
 
 /// Opens a work item for every post whose last day is near, and closes those of posts that are over. The timetable calls it daily.
 pub async fn announce_expiring_posts(conn: &mut AsyncPgConnection, due: DateTime<Utc>) -> Result<(), String> {
+    announce(conn, due).await.map_err(|fault| fault.to_string())
+}
+
+async fn announce(conn: &mut AsyncPgConnection, due: DateTime<Utc>) -> QueryResult<()> {
     let today = due.with_timezone(&shanghai()).date_naive();
-    let announced = async {
-        work_items::close_overdue(conn, &POST_EXPIRING, today, due).await?;
-        let expiring = store::posts::expiring(conn, today).await?;
-        work_items::open(conn, &POST_EXPIRING, &expiring, due).await
-    };
-    announced.await.map_err(|fault: diesel::result::Error| fault.to_string())
+    work_items::close_overdue(conn, &POST_EXPIRING, today, due).await?;
+    let mut after = (today, PostId(Uuid::nil()));
+    loop {
+        let expiring = store::posts::expiring(conn, today, after).await?;
+        let Some(last) = expiring.last() else { return Ok(()) };
+        after = (last.due_on.unwrap_or(today), PostId(last.subject_id));
+        work_items::open(conn, &POST_EXPIRING, &expiring, due).await?;
+    }
 }
 
 /// Makes the federation of a city, the top of an empty tree.

@@ -165,6 +165,10 @@ async fn who_may_not_write_here_is_told_so_and_what_is_elsewhere_does_not_exist(
     let away =
         with(&sent_back(&school), json!({ "organization_id": NEIGHBOUR, "division_code": "430603", "covered_by_site_id": null }));
     mixed.put(SCHOOL).if_match(&school.etag()).json(&away).await.expect_problem(403, "permission_denied");
+    // She is told so before what is wrong with the body, and before what has changed meanwhile.
+    let wrong = with(&away, json!({ "division_code": "430603999" }));
+    mixed.put(SCHOOL).if_match(&school.etag()).json(&wrong).await.expect_problem(403, "permission_denied");
+    mixed.put(SCHOOL).if_match("\"9\"").json(&away).await.expect_problem(403, "permission_denied");
     let (_, nobody) = app.db_account("nobody", None, COUNTY).await;
     for list in [UNITS, FIGURES, GAPS] {
         nobody.get(list).await.expect_problem(403, "permission_denied");

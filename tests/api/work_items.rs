@@ -1,10 +1,11 @@
 //! What awaits whom, fed by the timetable.
 
 use chrono::TimeDelta;
+use diesel_async::RunQueryDsl;
 use half_sky::jobs;
 use serde_json::json;
 
-use crate::support::TestApp;
+use crate::support::{COUNTY, TestApp};
 
 const POST: &str = "/api/v1/posts/0168028c-2f00-7000-8002-000000000001";
 
@@ -30,7 +31,7 @@ async fn a_term_about_to_end_awaits_whoever_may_write_posts_there() {
     let post = officer.get(POST).await.expect(200);
     assert_eq!(
         post.json["awaiting"],
-        json!({ "kind": "organization", "id": crate::support::COUNTY, "permission": "post.write",
+        json!({ "kind": "organization", "id": COUNTY, "permission": "post.write",
         "since": "2019-04-10T22:00:00Z", "due_on": "2019-05-05" })
     );
     for (who, mine) in [(&officer, 1), (&viewer, 0)] {
@@ -67,4 +68,24 @@ async fn a_term_about_to_end_awaits_whoever_may_write_posts_there() {
     app.app.clock.advance(TimeDelta::days(1));
     jobs::run_due(&app.app).await.unwrap();
     assert_eq!(officer.get("/api/v1/me/work-items").await.expect(200).items()[0]["due_on"], "2019-05-06");
+}
+
+#[actix_web::test]
+async fn every_term_about_to_end_is_announced_however_many_end_on_a_day() {
+    let app = TestApp::new().await;
+    jobs::run_due(&app.app).await.unwrap();
+    let many = format!(
+        "WITH made AS (
+            INSERT INTO people (id, organization_id, name, created_at, updated_at)
+            SELECT gen_random_uuid(), '{COUNTY}', '周兰', now(), now() FROM generate_series(1, 2501) RETURNING id)
+        INSERT INTO posts (id, organization_id, person_id, position, employment_mode, from_on, to_on, created_at, updated_at)
+        SELECT gen_random_uuid(), '{COUNTY}', id, 'cadre', 'part_time', '2019-01-01',
+            CASE WHEN row_number() OVER () > 2000 THEN date '2019-05-02' ELSE '2019-05-01' END, now(), now() FROM made"
+    );
+    diesel::sql_query(many).execute(&mut app.database.owner().await).await.unwrap();
+    app.app.clock.advance(TimeDelta::days(1));
+    jobs::run_due(&app.app).await.unwrap();
+    let officer = app.sign_in("county-officer").await;
+    let counts = officer.get("/api/v1/me/work-items/counts?by=kind").await.expect(200);
+    assert_eq!(counts.json["counts"], json!([{ "key": "post_expiring", "count": 2501 }]));
 }

@@ -31,10 +31,12 @@ pub async fn lock(conn: &mut AsyncPgConnection) -> QueryResult<()> {
 /// What lies below a place, by id, code and path.
 pub struct Tree {
     nodes: HashMap<OrganizationId, Node>,
-    paths: HashMap<OrganizationId, String>,
+    path_of: HashMap<OrganizationId, String>,
     by_code: HashMap<String, OrganizationId>,
     /// None: two have this path.
     by_path: HashMap<String, Option<OrganizationId>>,
+    /// The same of what is no more.
+    ended: HashMap<String, Option<OrganizationId>>,
     /// Names above the place, each with a slash behind it, and the place's own.
     above: String,
     place: String,
@@ -47,25 +49,31 @@ impl Tree {
         let all = store::nodes(conn, place).await?;
         let mut tree = Self {
             nodes: HashMap::with_capacity(all.len()),
-            paths: HashMap::with_capacity(all.len()),
+            path_of: HashMap::with_capacity(all.len()),
             by_code: HashMap::new(),
             by_path: HashMap::with_capacity(all.len()),
+            ended: HashMap::new(),
             place: all.first().map_or_else(String::new, |node| node.name.clone()),
             above,
         };
         for node in all {
-            let parent = node.parent_id.and_then(|parent| tree.paths.get(&parent));
+            let parent = node.parent_id.and_then(|parent| tree.path_of.get(&parent));
             let path = parent.map_or_else(|| format!("{}{}", tree.above, node.name), |parent| format!("{parent}/{}", node.name));
-            if node.status == OrganizationStatus::Active {
-                tree.by_path.entry(path.clone()).and_modify(|known| *known = None).or_insert(Some(node.id));
-                if let Some(code) = &node.division_code {
-                    tree.by_code.insert(code.clone(), node.id);
-                }
+            let active = node.status == OrganizationStatus::Active;
+            let paths = if active { &mut tree.by_path } else { &mut tree.ended };
+            paths.entry(path.clone()).and_modify(|known| *known = None).or_insert(Some(node.id));
+            if let Some(code) = node.division_code.as_ref().filter(|_| active) {
+                tree.by_code.insert(code.clone(), node.id);
             }
-            tree.paths.insert(node.id, path);
+            tree.path_of.insert(node.id, path);
             tree.nodes.insert(node.id, node);
         }
         Ok(tree)
+    }
+
+    /// Organizations by their path: those that work, or those that are no more.
+    fn paths(&self, ended: bool) -> &HashMap<String, Option<OrganizationId>> {
+        if ended { &self.ended } else { &self.by_path }
     }
 
     /// A path as it is looked up: from the top of the tree, also where it was given from the place on.
@@ -129,7 +137,7 @@ impl Tree {
 
     /// The full path of an organization, from the top of the whole tree.
     pub fn path(&self, id: OrganizationId) -> String {
-        self.paths.get(&id).cloned().unwrap_or_default()
+        self.path_of.get(&id).cloned().unwrap_or_default()
     }
 }
 

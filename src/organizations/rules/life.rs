@@ -177,6 +177,8 @@ pub enum PostFate {
     End(NaiveDate),
     /// It goes on elsewhere from today, and this is its last day here.
     Continue(NaiveDate),
+    /// She holds the same there already, and this is its last day here.
+    Join(NaiveDate, PostId),
     /// It begins elsewhere: it has not been held here on any day.
     Begin,
 }
@@ -186,9 +188,9 @@ pub enum PostFate {
 /// the day before, so that on no day a post is held in an organization that is no more.
 pub fn fate_of(post: &Term, strategy: PostStrategy, there: &[Term], today: NaiveDate) -> Result<PostFate, PostId> {
     let yesterday = today.pred_opt().unwrap_or(today);
-    let end = PostFate::End(yesterday.max(post.from_on));
+    let last_day = yesterday.max(post.from_on);
     if strategy == PostStrategy::End {
-        return Ok(end);
+        return Ok(PostFate::End(last_day));
     }
     let from = post.from_on.max(today);
     let meets = |other: &&Term| {
@@ -196,13 +198,35 @@ pub fn fate_of(post: &Term, strategy: PostStrategy, there: &[Term], today: Naive
             && post.to_on.is_none_or(|last| other.from_on <= last)
             && other.position == post.position
     };
-    if there.iter().filter(meets).any(|other| other.person_id == post.person_id) {
-        return Ok(end);
+    if let Some(same) = there.iter().filter(meets).find(|other| other.person_id == post.person_id) {
+        return Ok(PostFate::Join(last_day, same.id));
     }
     match there.iter().filter(meets).find(|_| post.position == PostPosition::Chair) {
         Some(chair) => Err(chair.id),
         None if post.from_on >= today => Ok(PostFate::Begin),
         None => Ok(PostFate::Continue(yesterday)),
+    }
+}
+
+/// What becomes of a contact assignment that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContactFate {
+    /// It goes on by the post, in the contact system and for the area of the successor.
+    Move,
+    /// It is over.
+    End,
+    /// Its post is over, and somebody decides what becomes of it.
+    Lapse,
+}
+
+/// What becomes of an assignment whose post, contact system or area goes over to another organization. It `fits` there while the
+/// post is of its contact system or above, and its area below. `twice`: she looks after that area already. `post_over`: the
+/// post by which she was assigned is over.
+pub const fn contact_fate(fits: bool, twice: bool, post_over: bool) -> ContactFate {
+    match (fits, twice, post_over) {
+        (true, false, _) => ContactFate::Move,
+        (false, _, true) => ContactFate::Lapse,
+        (true, true, _) | (false, _, false) => ContactFate::End,
     }
 }
 
@@ -234,6 +258,16 @@ pub struct Effects {
     /// Units of the coverage whose area, or whose women's organization, is the successor's from today.
     #[schema(minimum = 0, maximum = 9007199254740991i64)]
     pub coverage_units_moved: i64,
+    /// Contact assignments that go on: by a post, in the contact system or for the area of the other organization.
+    #[schema(minimum = 0, maximum = 9007199254740991i64)]
+    pub assignments_moved: i64,
+    /// Contact assignments that end: she looks after the other area already, or the other organization lies outside the contact
+    /// system.
+    #[schema(minimum = 0, maximum = 9007199254740991i64)]
+    pub assignments_ended: i64,
+    /// Contact assignments whose post ends: somebody else has to be assigned.
+    #[schema(minimum = 0, maximum = 9007199254740991i64)]
+    pub assignments_lapsed: i64,
     /// Accounts that another organization keeps from today.
     #[schema(minimum = 0, maximum = 9007199254740991i64)]
     pub accounts_moved: i64,
@@ -376,11 +410,29 @@ mod tests {
         let last_day = term(berta, Chair, "2018-01-01", Some("2019-04-10"));
         assert_eq!(fate(&chair, PostStrategy::Move, std::slice::from_ref(&last_day)), Err(last_day.id));
         let same = term(anna, Chair, "2018-01-01", None);
-        assert_eq!(fate(&chair, PostStrategy::Move, &[same]), Ok(PostFate::End(yesterday)), "she is the chair there already");
+        let joined = Ok(PostFate::Join(yesterday, same.id));
+        assert_eq!(fate(&chair, PostStrategy::Move, &[same]), joined, "she is the chair there already");
         let member = term(anna, ExecutiveMember, "2019-01-01", None);
         assert_eq!(fate(&member, PostStrategy::Move, &[other]), Ok(PostFate::Continue(yesterday)));
         let both = term(anna, ExecutiveMember, "2018-01-01", None);
-        assert_eq!(fate(&member, PostStrategy::Move, &[both]), Ok(PostFate::End(yesterday)));
+        let joined = Ok(PostFate::Join(yesterday, both.id));
+        assert_eq!(fate(&member, PostStrategy::Move, &[both]), joined);
+    }
+
+    #[test]
+    fn an_assignment_goes_on_where_it_fits() {
+        for (fits, twice, post_over, expected) in [
+            (true, false, false, ContactFate::Move),
+            (true, false, true, ContactFate::Move),
+            (true, true, false, ContactFate::End),
+            (true, true, true, ContactFate::End),
+            (false, false, false, ContactFate::End),
+            (false, true, false, ContactFate::End),
+            (false, false, true, ContactFate::Lapse),
+            (false, true, true, ContactFate::Lapse),
+        ] {
+            assert_eq!(contact_fate(fits, twice, post_over), expected, "fits {fits} twice {twice} post over {post_over}");
+        }
     }
 
     #[test]

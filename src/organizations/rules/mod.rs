@@ -14,8 +14,8 @@ pub use coverage::{
     division_range, may_cover, recognized, unit_faults,
 };
 pub use life::{
-    AccountStrategy, ChildStrategy, Effects, IrreversibleFact, OrganizationEventKind, OrganizationStep, PostFate, PostStrategy,
-    SiteStrategy, StepRefusal, Term, fate_of, irreversible, kept_code, may_merge,
+    AccountStrategy, ChildStrategy, ContactFate, Effects, IrreversibleFact, OrganizationEventKind, OrganizationStep, PostFate,
+    PostStrategy, SiteStrategy, StepRefusal, Term, contact_fate, fate_of, irreversible, kept_code, may_merge,
 };
 pub use people::{
     Chosen, ContactStatus, EXECUTIVES, Known, MergeField, MergeReason, MergeRefusal, PersonStatus, PostWarning, SuggestionStatus,

@@ -1,8 +1,7 @@
 //! Who of the executive members looks after which women, and how far that reaches.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::dsl::{IntoBoxed, Select};
-use diesel::pg::Pg;
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Date, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -57,9 +56,12 @@ pub struct ContactEdit {
     pub remark: Option<String>,
 }
 
-/// Selects posts that are over on a day.
-fn posts_over<'a>(day: NaiveDate) -> IntoBoxed<'a, Select<posts::table, posts::id>, Pg> {
-    posts::table.select(posts::id).into_boxed().filter(posts::to_on.lt(day).assume_not_null())
+/// Whether the post of an assignment is over on a day. Asked of each assignment, by the key of posts: a list of the posts that are
+/// over would be that of the whole country.
+#[diesel::dsl::auto_type]
+fn post_over(day: NaiveDate) -> _ {
+    let over = posts::to_on.lt(day).assume_not_null();
+    exists(posts::table.filter(posts::id.eq(contacts::post_id)).filter(over))
 }
 
 /// Assignments that stand so today, by the rule of [`ContactStatus::on`].
@@ -67,13 +69,9 @@ fn standing<'a>(status: ContactStatus, today: NaiveDate) -> Condition<'a, contac
     let open = contacts::to_on.is_null().or(contacts::to_on.ge(today).assume_not_null());
     match status {
         ContactStatus::Ended => Box::new(contacts::to_on.lt(today)),
-        ContactStatus::Lapsed => Box::new(open.and(contacts::post_id.eq_any(posts_over(today))).nullable()),
-        ContactStatus::Upcoming => {
-            Box::new(open.and(contacts::from_on.gt(today)).and(contacts::post_id.ne_all(posts_over(today))).nullable())
-        }
-        ContactStatus::Current => {
-            Box::new(open.and(contacts::from_on.le(today)).and(contacts::post_id.ne_all(posts_over(today))).nullable())
-        }
+        ContactStatus::Lapsed => Box::new(open.and(post_over(today)).nullable()),
+        ContactStatus::Upcoming => Box::new(open.and(contacts::from_on.gt(today)).and(not(post_over(today))).nullable()),
+        ContactStatus::Current => Box::new(open.and(contacts::from_on.le(today)).and(not(post_over(today))).nullable()),
     }
 }
 
@@ -90,9 +88,9 @@ fn matching<'a>(roots: &[OrganizationId], filter: &'a ContactFilter, today: Naiv
         filter.updated_at_lt, |before| contacts::updated_at.lt(before);
     );
     if let Some(statuses) = &filter.status {
-        let any: Condition<'a, contacts::table> =
-            Box::new(Some(false).into_sql::<diesel::sql_types::Nullable<diesel::sql_types::Bool>>());
-        all.push(statuses.iter().fold(any, |any, status| Box::new(any.or(standing(*status, today)))));
+        let either = |any: Condition<'a, contacts::table>, other| -> Condition<'a, contacts::table> { Box::new(any.or(other)) };
+        // One alone is no part of an OR: then the database may join with posts.
+        all.extend(statuses.iter().map(|status| standing(*status, today)).reduce(either));
     }
     all_of(all)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::dsl::{IntoBoxed, Select};
+use diesel::dsl::{IntoBoxed, Select, exists, not};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -91,6 +91,16 @@ fn held_on<'a>(day: NaiveDate) -> Holders<'a> {
     held.filter(posts::from_on.le(day)).filter(posts::to_on.is_null().or(posts::to_on.ge(day).assume_not_null()))
 }
 
+/// Whether a person holds a post on a day. Asked of each person, by the index of her posts: a list of all holders would be that of
+/// the whole country.
+#[diesel::dsl::auto_type]
+fn holds_a_post(day: NaiveDate) -> _ {
+    let open = posts::to_on.is_null();
+    let later = posts::to_on.ge(day).assume_not_null();
+    let hers = posts::table.filter(posts::person_id.eq(people::id)).filter(posts::from_on.le(day)).filter(open.or(later));
+    exists(hers)
+}
+
 /// Selects who holds a post today, below some places, that fits the filters of posts; none: no such filter was given.
 fn holding<'a>(roots: &[OrganizationId], filter: &'a PersonFilter, today: NaiveDate) -> Option<Holders<'a>> {
     let mut places = organizations::table.select(organizations::id).into_boxed();
@@ -125,7 +135,7 @@ fn matching<'a>(roots: &[OrganizationId], filter: &'a PersonFilter, today: Naive
     }
     match filter.has_posts {
         Some(true) => all.push(Box::new(people::id.eq_any(held_on(today)).nullable())),
-        Some(false) => all.push(Box::new(people::id.ne_all(held_on(today)).nullable())),
+        Some(false) => all.push(Box::new(not(holds_a_post(today)).nullable())),
         None => {}
     }
     when!(all,

@@ -127,12 +127,13 @@ pub async fn find(
 }
 
 /// Pairs of the records $1 and others that look like them, with what is alike. Two identity numbers are two people. Of a
-/// telephone that a whole office shares only the first few are looked at.
+/// telephone that a whole office shares only a few are looked at, those of her name first.
 const ALIKE: &str = "SELECT least(one.id, other.id) AS person_id, greatest(one.id, other.id) AS other_id,
         array_agg(DISTINCT other.reason) AS reasons
     FROM people one CROSS JOIN LATERAL (
         (SELECT id, id_number_hash, CASE WHEN name = one.name THEN 'same_phone_and_name' ELSE 'same_phone' END AS reason
-        FROM people WHERE phone_hash = one.phone_hash AND id <> one.id AND status = 'active' ORDER BY id LIMIT 10)
+        FROM people WHERE phone_hash = one.phone_hash AND id <> one.id AND status = 'active'
+        ORDER BY (name <> one.name), id LIMIT 10)
         UNION ALL
         (SELECT id, id_number_hash, 'same_name_and_birth_year' FROM people
         WHERE name = one.name AND birth_year = one.birth_year AND id <> one.id AND status = 'active' AND EXISTS (

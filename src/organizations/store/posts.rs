@@ -244,6 +244,11 @@ pub async fn holder(mut conn: &AsyncPgConnection, scope: &Scope, id: PostId) -> 
         .optional()
 }
 
+/// First and last day of a post, wherever it is.
+pub async fn days(mut conn: &AsyncPgConnection, id: PostId) -> QueryResult<(NaiveDate, Option<NaiveDate>)> {
+    posts::table.find(id).select((posts::from_on, posts::to_on)).first(&mut conn).await
+}
+
 /// Positions and last days of posts by their id.
 pub async fn terms(
     mut conn: &AsyncPgConnection,
@@ -257,14 +262,25 @@ pub async fn terms(
 /// How long before the last day it is announced.
 const NOTICE: TimeDelta = TimeDelta::days(30);
 
-/// Posts whose last day is near, for the work item that tells of it. Of one that somebody has ended nothing is left to decide.
-pub async fn expiring(conn: &mut AsyncPgConnection, today: NaiveDate) -> QueryResult<Vec<Waiting>> {
+/// How many of them are looked at together.
+const AT_ONCE: i64 = 1000;
+
+/// Of the posts whose last day is near the next few after the last day and id of those before, for the work item that tells of it;
+/// none: those were all. Of one that somebody has ended nothing is left to decide.
+pub async fn expiring(
+    conn: &mut AsyncPgConnection,
+    today: NaiveDate,
+    (day, id): (NaiveDate, PostId),
+) -> QueryResult<Vec<Waiting>> {
     type Row = (PostId, PostPosition, Option<NaiveDate>, OrganizationId, String, String);
     let rows: Vec<Row> = posts::table
         .inner_join(organizations::table.on(organizations::id.eq(posts::organization_id)))
         .inner_join(people::table.on(people::id.eq(posts::person_id)))
-        .filter(posts::to_on.between(today, today + NOTICE))
+        .filter(posts::to_on.between(day, today + NOTICE))
+        .filter(posts::to_on.gt(day).or(posts::id.nullable().gt(id)))
         .filter(posts::end_reason.is_null())
+        .order((posts::to_on, posts::id))
+        .limit(AT_ONCE)
         .select((posts::id, posts::position, posts::to_on, organizations::id, organizations::name, people::name))
         .load(conn)
         .await?;

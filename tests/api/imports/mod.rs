@@ -120,6 +120,12 @@ async fn the_real_tree_goes_out_and_comes_back_equal() {
     );
     let entries = admin.get("/api/v1/audit-entries?action=import.applied").await.expect(200);
     assert_eq!(entries.items()[0]["after"]["new"], new_rows);
+    // The whole once more, with a name edited: what is no more is known again, as is what works.
+    let (_, book) = file_of(&old, &administrator, json!({ "source": "organizations", "format": "csv" })).await;
+    let edited = String::from_utf8(book).unwrap().replacen("郭亮社区妇联", "郭亮新村妇联", 1);
+    let again = import(&new, &admin, "organizations", &top, "apply", "组织.csv", edited.as_bytes()).await;
+    assert_eq!((&again.json["status"], errors(&again)), (&json!("applied"), vec![]));
+    assert_eq!(again.json["counts"], json!({ "rows": rows, "new": 0, "changed": 1, "unchanged": rows - 1, "errors": 0 }));
     // The template of the new tree, sent back as it is, changes nothing.
     let template = admin.get(format!("/api/v1/imports/templates/organizations.xlsx?organization_id={top}")).await.expect(200);
     let again = import(&new, &admin, "organizations", &top, "validate", "模板.xlsx", &template.bytes).await;
@@ -311,6 +317,63 @@ async fn rows_come_in_any_order_and_any_encoding_and_name_their_parents_by_code_
         admin.get(format!("/api/v1/organizations/{}/ancestors", village.unwrap()["id"].as_str().unwrap())).await.expect(200);
     let names: Vec<&str> = ancestors.items().iter().map(|item| item["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["岳阳市妇联", "岳阳楼区妇联", "新镇妇联"]);
+}
+
+#[actix_web::test]
+async fn what_works_does_not_hang_below_what_is_no_more() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("county-admin").await;
+    let gone = json!({ "kind": "township_federation", "name": "老镇妇联", "parent_id": COUNTY });
+    let gone = admin.post("/api/v1/organizations").json(&gone).await.expect(201).text("/id");
+    let reason = json!({ "reason": "撤镇" });
+    admin.post(format!("/api/v1/organizations/{gone}/dissolve")).if_match("\"1\"").json(&reason).await.expect(200);
+    let header = "ID,类别,名称,上级组织 ID,上级代码,上级全路径,状态\r\n";
+    let right = format!(
+        "{gone},乡镇街道妇联,老镇妇联,{COUNTY},,,已撤销\r\n\
+        ,村社区妇联,老村妇联,{gone},,,已撤销\r\n\
+        ,乡镇街道妇联,旧镇妇联,,430602,,已撤销\r\n\
+        ,村社区妇联,旧村妇联,,,岳阳楼区妇联/旧镇妇联,已撤销\r\n"
+    );
+    let wrong = format!(
+        "{header}{right}\
+        ,村社区妇联,东村妇联,{gone},,,\r\n\
+        ,村社区妇联,西村妇联,,,岳阳楼区妇联/老镇妇联,正常\r\n\
+        ,村社区妇联,新村妇联,,,岳阳楼区妇联/旧镇妇联,\r\n"
+    );
+    let refused = import(&app, &admin, "organizations", COUNTY, "apply", "a.csv", wrong.as_bytes()).await;
+    let expected = [(6, "parent_id"), (7, "parent_path"), (8, "parent_path")];
+    assert_eq!(errors(&refused), expected.map(|(row, column)| (row, column.to_owned(), "unknown_reference".to_owned())));
+    // What is no more is part of the history, and is the same however often it is brought.
+    for (name, line, new) in [("b.csv", "", 3), ("c.csv", "\r\n", 0)] {
+        let table = format!("{header}{line}{right}");
+        let applied = import(&app, &admin, "organizations", COUNTY, "apply", name, table.as_bytes()).await;
+        assert_eq!((&applied.json["status"], errors(&applied)), (&json!("applied"), vec![]), "{name}");
+        assert_eq!(
+            applied.json["counts"],
+            json!({ "rows": 4, "new": new, "changed": 0, "unchanged": 4 - new, "errors": 0 }),
+            "{name}"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn a_merged_organization_is_known_by_its_path_and_none_is_imported() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("county-admin").await;
+    let (merged, into) = ("0168028c-2f00-7000-8000-430602001002", "0168028c-2f00-7000-8000-430602001003");
+    let name = admin.get(format!("/api/v1/organizations/{merged}")).await.expect(200).text("/name");
+    let body = json!({ "into_id": into, "reason": "合并", "posts": "move", "sites": "move", "accounts": "move" });
+    admin.post(format!("/api/v1/organizations/{merged}/merge")).if_match("\"1\"").json(&body).await.expect(200);
+    let header = "类别,名称,上级代码,状态\r\n";
+    let known = format!("{header}村社区妇联,{name},430602001,已合并\r\n");
+    let same = import(&app, &admin, "organizations", COUNTY, "apply", "a.csv", known.as_bytes()).await;
+    assert_eq!((&same.json["status"], errors(&same)), (&json!("applied"), vec![]));
+    assert_eq!(same.json["counts"], json!({ "rows": 1, "new": 0, "changed": 0, "unchanged": 1, "errors": 0 }));
+    // One that nobody knows, and one that works: imports end nothing.
+    let wrong = format!("{header}村社区妇联,旧村妇联,430602001,已合并\r\n村社区妇联,郭亮社区妇联,430602001,已撤销\r\n");
+    let refused = import(&app, &admin, "organizations", COUNTY, "apply", "b.csv", wrong.as_bytes()).await;
+    let expected = [(2, "merged"), (3, "by_action")];
+    assert_eq!(errors(&refused), expected.map(|(row, code)| (row, "status".to_owned(), code.to_owned())));
 }
 
 #[actix_web::test]

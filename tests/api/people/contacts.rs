@@ -1,5 +1,7 @@
 //! Who looks after which women.
 
+use std::future::IntoFuture;
+
 use super::*;
 
 const DEMO: &str = "/api/v1/contact-assignments/0168028c-2f00-7000-8012-000000000001";
@@ -145,6 +147,164 @@ async fn an_assignment_is_corrected_ends_and_lapses_with_the_post() {
     assert_eq!((ended.text("/status"), ended.text("/end_reason")), ("ended".to_owned(), "调任".to_owned()));
     let again = officer.post(format!("{DEMO}/end")).if_match("\"3\"").json(&end).await.expect_problem(409, "invalid_transition");
     assert_eq!((again.text("/current_status"), &again.json["allowed_actions"]), ("ended".to_owned(), &json!(["update"])));
+}
+
+#[actix_web::test]
+async fn the_first_day_is_one_of_the_post_also_when_it_is_corrected() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let edit = |from_on: &str| {
+        json!({ "area_organization_id": VILLAGE, "area": null, "households_count": 1, "women_count": 1,
+                                       "from_on": from_on, "to_on": null, "remark": null })
+    };
+    let early = officer.put(DEMO).if_match("\"1\"").json(&edit("2018-12-31")).await.expect_problem(422, "validation_failed");
+    assert_eq!(early.faults(), [("/from_on".to_owned(), "outside_post".to_owned())]);
+    let over = json!({ "to_on": "2019-03-31", "reason": "调任" });
+    officer.post(format!("/api/v1/posts/{}/end", post(1))).if_match("\"1\"").json(&over).await.expect(200);
+    let late = officer.put(DEMO).if_match("\"1\"").json(&edit("2019-04-01")).await.expect_problem(422, "validation_failed");
+    assert_eq!(late.faults(), [("/from_on".to_owned(), "outside_post".to_owned())]);
+    officer.put(DEMO).if_match("\"1\"").json(&edit("2019-03-31")).await.expect(200);
+}
+
+/// 岳阳楼街道's third village, and the first of the street beside it.
+const THIRD: &str = "0168028c-2f00-7000-8000-430602001003";
+const BESIDE: &str = "0168028c-2f00-7000-8000-430602002001";
+
+/// Merges [`FREE`] into another village; a preview first, which tells the same.
+async fn merged(app: &TestApp, into: &str, posts: &str) -> Value {
+    let admin = app.sign_in("county-admin").await;
+    let mut body =
+        json!({ "into_id": into, "reason": "村社区合并", "posts": posts, "sites": "move", "accounts": "move", "preview": true });
+    let merge = async |body: &Value| {
+        let path = format!("/api/v1/organizations/{FREE}/merge");
+        admin.post(path).if_match("\"1\"").json(body).await.expect(200).json["effects"].clone()
+    };
+    let foretold = merge(&body).await;
+    body["preview"] = json!(false);
+    assert_eq!(merge(&body).await, foretold, "what was foretold is what was done");
+    foretold
+}
+
+/// An assignment that has stood for a while.
+fn standing(place: &str, post: &str, area: &str) -> Value {
+    let mut body = assignment(place, post, area);
+    body["from_on"] = json!("2019-02-01");
+    body
+}
+
+/// How many assignments go on, end and lapse.
+fn assignments(effects: &Value) -> [i64; 3] {
+    ["assignments_moved", "assignments_ended", "assignments_lapsed"].map(|name| effects[name].as_i64().unwrap())
+}
+
+async fn seen(client: &Client, assignment: &str) -> Answer {
+    client.get(format!("/api/v1/contact-assignments/{assignment}")).await.expect(200)
+}
+
+#[actix_web::test]
+async fn assignments_go_on_in_the_village_into_which_theirs_has_merged() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    // By posts of the village: one that goes on as a new one, one of somebody who holds the same there already.
+    let going = hold(&officer, FREE, &person(2), "executive_member").await.expect(201).text("/id");
+    let joining = hold(&officer, FREE, &person(3), "executive_member").await.expect(201).text("/id");
+    let there = hold(&officer, THIRD, &person(3), "executive_member").await.expect(201).text("/id");
+    let group = async |post: &str, area: &str| {
+        let body = json!({ "organization_id": FREE, "post_id": post, "area": area, "from_on": "2019-04-01" });
+        assign(&officer, &body).await.expect(201).text("/id")
+    };
+    let (hers, theirs) = (group(&going, "一组").await, group(&joining, "二组").await);
+    // From above: by the county and the street; somebody who looks after both villages; one that ended before.
+    let county = assign(&officer, &standing(COUNTY, &post(1), FREE)).await.expect(201).text("/id");
+    let street = assign(&officer, &standing(TOWNSHIP, &post(6), FREE)).await.expect(201).text("/id");
+    let twice = assign(&officer, &standing(COUNTY, &post(3), FREE)).await.expect(201).text("/id");
+    let kept = assign(&officer, &standing(COUNTY, &post(3), THIRD)).await.expect(201).text("/id");
+    let mut over = standing(COUNTY, &post(2), FREE);
+    over["to_on"] = json!("2019-03-01");
+    let over = assign(&officer, &over).await.expect(201).text("/id");
+
+    assert_eq!(assignments(&merged(&app, THIRD, "move").await), [4, 1, 0]);
+    let hers = seen(&officer, &hers).await;
+    assert_eq!((hers.text("/organization_id"), hers.text("/status")), (THIRD.to_owned(), "current".to_owned()));
+    let next = officer.get(format!("/api/v1/posts/{}", hers.text("/post_id"))).await.expect(200);
+    assert_eq!((next.text("/organization_id"), next.text("/person_id")), (THIRD.to_owned(), person(2)));
+    let theirs = seen(&officer, &theirs).await;
+    assert_eq!((theirs.text("/post_id"), theirs.text("/status")), (there, "current".to_owned()));
+    for (id, organization, post) in [(&county, COUNTY, post(1)), (&street, TOWNSHIP, post(6))] {
+        let one = seen(&officer, id).await;
+        assert_eq!(
+            (one.text("/organization_id"), one.text("/area_organization_id")),
+            (organization.to_owned(), THIRD.to_owned())
+        );
+        assert_eq!((one.text("/post_id"), one.text("/status"), &one.json["version"]), (post, "current".to_owned(), &json!(2)));
+    }
+    let twice = seen(&officer, &twice).await;
+    assert_eq!((twice.text("/status"), twice.text("/end_reason")), ("ended".to_owned(), "村社区合并".to_owned()));
+    assert_eq!(seen(&officer, &kept).await.json["version"], 1);
+    assert_eq!(seen(&officer, &over).await.text("/area_organization_id"), FREE, "what was is told as it was");
+    let auditor = app.sign_in("city-auditor").await;
+    let trail = auditor.get("/api/v1/audit-entries?action=contact_assignment.moved").await.expect(200);
+    assert_eq!(trail.items().len(), 4);
+    let told = trail.items().iter().find(|entry| entry["object_id"] == json!(county)).unwrap();
+    let areas = ["before", "after"].map(|side| &told[side]["area_organization_id"]);
+    assert_eq!((areas, &told["reason"]), ([&json!(FREE), &json!(THIRD)], &json!("村社区合并")));
+    // It can be corrected and ended as any other.
+    let end = json!({ "to_on": "2019-04-10", "reason": "分工调整" });
+    officer.post(format!("/api/v1/contact-assignments/{county}/end")).if_match("\"2\"").json(&end).await.expect(200);
+}
+
+#[actix_web::test]
+async fn assignments_lapse_with_posts_that_end_and_end_where_the_successor_is_elsewhere() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    let member = hold(&officer, FREE, &person(2), "executive_member").await.expect(201).text("/id");
+    let group = json!({ "organization_id": FREE, "post_id": member, "area": "一组", "from_on": "2019-04-01" });
+    let group = assign(&officer, &group).await.expect(201).text("/id");
+    let street = assign(&officer, &standing(TOWNSHIP, &post(6), FREE)).await.expect(201).text("/id");
+    let county = assign(&officer, &standing(COUNTY, &post(1), FREE)).await.expect(201).text("/id");
+    assert_eq!(assignments(&merged(&app, BESIDE, "end").await), [1, 1, 1]);
+    assert_eq!(seen(&officer, &group).await.text("/status"), "lapsed");
+    assert_eq!(seen(&officer, &street).await.text("/status"), "ended", "the village is another street's now");
+    let county = seen(&officer, &county).await;
+    assert_eq!((county.text("/area_organization_id"), county.text("/status")), (BESIDE.to_owned(), "current".to_owned()));
+}
+
+#[actix_web::test]
+async fn of_a_street_that_splits_assignments_go_with_the_post_where_their_area_goes_too() {
+    let app = TestApp::new().await;
+    let (officer, admin) = (app.sign_in("county-officer").await, app.sign_in("county-admin").await);
+    let member = hold(&officer, TOWNSHIP, &person(3), "vice_chair").await.expect(201).text("/id");
+    let going = assign(&officer, &standing(TOWNSHIP, &member, FREE)).await.expect(201).text("/id");
+    let staying = assign(&officer, &standing(TOWNSHIP, &member, VILLAGE)).await.expect(201).text("/id");
+    let others = assign(&officer, &standing(TOWNSHIP, &post(6), THIRD)).await.expect(201).text("/id");
+    let part = json!({ "name": "东街道妇联", "child_ids": [FREE, THIRD], "post_ids": [member], "site_ids": [] });
+    let body = json!({ "organizations": [part], "reason": "街道析置" });
+    let path = format!("/api/v1/organizations/{TOWNSHIP}/split");
+    let split = admin.post(path).if_match("\"1\"").json(&body).await.expect(200);
+    assert_eq!(assignments(&split.json["effects"]), [1, 0, 1]);
+    let going = seen(&officer, &going).await;
+    let made = split.text("/created/0/id");
+    assert_eq!((going.text("/organization_id"), going.text("/area_organization_id")), (made, FREE.to_owned()));
+    assert_eq!(going.text("/status"), "current");
+    assert_ne!(going.text("/post_id"), member);
+    assert_eq!(seen(&officer, &staying).await.text("/status"), "lapsed");
+    assert_eq!(seen(&officer, &others).await.json["version"], 1, "her post stays, and so does what she does by it");
+}
+
+#[actix_web::test]
+async fn an_assignment_that_is_corrected_while_its_village_merges_is_the_successors() {
+    let app = TestApp::new().await;
+    let (officer, admin) = (app.sign_in("county-officer").await, app.sign_in("county-admin").await);
+    let id = assign(&officer, &assignment(COUNTY, &post(1), FREE)).await.expect(201).text("/id");
+    let edit = json!({ "area_organization_id": FREE, "area": "一组", "households_count": null, "women_count": null,
+                       "from_on": "2019-04-10", "to_on": null, "remark": null });
+    let body = json!({ "into_id": THIRD, "reason": "合并", "posts": "move", "sites": "move", "accounts": "move" });
+    let merging = admin.post(format!("/api/v1/organizations/{FREE}/merge")).if_match("\"1\"").json(&body).into_future();
+    let editing = officer.put(format!("/api/v1/contact-assignments/{id}")).if_match("\"1\"").json(&edit).into_future();
+    let (merged, edited) = join(merging, editing).await;
+    merged.expect(200);
+    assert!([200, 412].contains(&edited.status.as_u16()), "{}", edited.status);
+    assert_eq!(seen(&officer, &id).await.text("/area_organization_id"), THIRD);
 }
 
 #[actix_web::test]

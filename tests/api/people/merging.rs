@@ -51,6 +51,22 @@ async fn records_that_look_alike_are_suggested_to_whoever_may_read_both() {
 }
 
 #[actix_web::test]
+async fn of_a_telephone_that_an_office_shares_the_record_of_her_name_is_found() {
+    let app = TestApp::new().await;
+    let (officer, neighbour, city) =
+        (app.sign_in("county-officer").await, app.sign_in("neighbour-officer").await, app.sign_in("city-admin").await);
+    for number in 0..11 {
+        create(&officer, COUNTY, json!({ "name": format!("同事{number}"), "phone": "13711110000" })).await.expect(201);
+    }
+    let other = create(&neighbour, NEIGHBOUR, json!({ "phone": "13711110000" })).await.expect(201).text("/id");
+    let made = create(&officer, COUNTY, json!({ "phone": "13711110000" })).await.expect(201).text("/id");
+    let open = format!("/api/v1/merge-suggestions?status=open&person_id={made}&limit=100");
+    let found = city.get(open).await.expect(200);
+    let pair = found.items().iter().find(|pair| pair["person"]["id"] == json!(other) || pair["other"]["id"] == json!(other));
+    assert_eq!(pair.unwrap()["reasons"], json!(["same_phone_and_name"]));
+}
+
+#[actix_web::test]
 async fn two_people_who_look_alike_are_not_suggested_again() {
     let app = TestApp::new().await;
     let officer = app.sign_in("county-officer").await;
@@ -168,6 +184,12 @@ async fn what_cannot_be_one_person_is_not_merged() {
     officer.post(format!("/api/v1/posts/{}/end", post(1))).if_match("\"1\"").json(&end).await.expect(200);
     let refused = merge(&officer, &person(8), 1, &into(1, 1)).await.expect_problem(409, "conflict");
     assert_eq!(refused.faults(), [("/into_id".to_owned(), "post_ends_first".to_owned())]);
+    // One that would go on, and begins only after its double has ended: she would be nobody meanwhile.
+    let later = json!({ "employment_mode": "part_time", "secondment": null, "from_on": "2019-05-01", "to_on": null,
+                        "appointed_by": null });
+    officer.put(format!("/api/v1/posts/{}", post(1))).if_match("\"2\"").json(&later).await.expect(200);
+    let refused = merge(&officer, &person(8), 1, &into(1, 1)).await.expect_problem(409, "conflict");
+    assert_eq!(refused.faults(), [("/into_id".to_owned(), "post_begins_later".to_owned())]);
     // Over one of the two she has no right: she reads it because of a post.
     hold(&city, COUNTY, &person(4), "cadre").await.expect(201);
     merge(&officer, &person(4), 1, &into(3, 1)).await.expect_problem(403, "permission_denied");

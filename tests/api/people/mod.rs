@@ -148,6 +148,25 @@ async fn who_holds_a_post_somewhere_is_readable_there_while_she_holds_it() {
 }
 
 #[actix_web::test]
+async fn who_may_not_keep_her_there_is_told_so_before_what_is_wrong_with_the_body() {
+    let app = TestApp::new().await;
+    let (account, officer) = app.db_account("street", Some(Role::Officer), TOWNSHIP).await;
+    app.db_grant(account, Role::Viewer, COUNTY).await;
+    let made = create(&officer, TOWNSHIP, json!({})).await.expect(201).text("/id");
+    let path = format!("/api/v1/people/{made}");
+    // The year is not that of the number.
+    let edit = |place: &str| {
+        json!({ "organization_id": place, "name": "周兰", "sex": null, "birth_year": 1960, "phone": null,
+                                     "id_number": "430699199202290022", "tags": [] })
+    };
+    officer.put(&path).if_match("\"1\"").json(&edit(TOWNSHIP)).await.expect_problem(422, "validation_failed");
+    officer.put(&path).if_match("\"1\"").json(&edit(COUNTY)).await.expect_problem(403, "permission_denied");
+    officer.put(&path).if_match("\"9\"").json(&edit(COUNTY)).await.expect_problem(403, "permission_denied");
+    let elsewhere = officer.put(&path).if_match("\"1\"").json(&edit(NEIGHBOUR)).await.expect_problem(422, "validation_failed");
+    assert!(elsewhere.faults().contains(&("/organization_id".to_owned(), "unknown_reference".to_owned())));
+}
+
+#[actix_web::test]
 async fn the_address_book_is_asked_by_posts_years_and_tags() {
     let app = TestApp::new().await;
     let city = app.sign_in("city-admin").await;

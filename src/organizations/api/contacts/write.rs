@@ -138,10 +138,15 @@ async fn check_post(
     let near = tree::is_below(tx.conn(), organization, post.organization_id).await?;
     faults
         .check(near, || fault("placement", "须为本组织或其上级的职务", "must be a post of the organization or of one above it"));
-    faults.check(from_on >= post.from_on && post.to_on.is_none_or(|last| from_on <= last), || {
+    check_first_day(faults, from_on, (post.from_on, post.to_on));
+    Ok(())
+}
+
+/// She holds the post on the first day.
+fn check_first_day(faults: &mut Faults, from_on: NaiveDate, (first, last): (NaiveDate, Option<NaiveDate>)) {
+    faults.check(from_on >= first && last.is_none_or(|last| from_on <= last), || {
         FieldError::at("/from_on", "outside_post", "不在该职务的任期内", "is no day on which she holds the post")
     });
-    Ok(())
 }
 
 /// The area is an active organization in the subtree, or is told in words.
@@ -219,6 +224,8 @@ pub async fn update_contact_assignment(command: Command, path: Path<ContactAssig
     let id = path.id;
     command
         .run(async move |tx| {
+            // Before the assignment itself: who ends an organization holds the tree first and its assignments then.
+            tree::lock_shared(tx.conn()).await?;
             let scope = tx.scope();
             let before = store::lock(tx.conn(), &scope, id).await?;
             tx.require(before.organization_id).await?;
@@ -231,6 +238,10 @@ pub async fn update_contact_assignment(command: Command, path: Path<ContactAssig
                 check_area(tx, &mut faults, before.organization_id, body.area_organization_id, area).await?;
             }
             check_dates(&mut faults, body.from_on, body.to_on);
+            if body.from_on != before.from_on {
+                let days = posts::days(tx.conn(), before.post_id).await?;
+                check_first_day(&mut faults, body.from_on, days);
+            }
             faults.done()?;
             let edit = ContactEdit {
                 area_organization_id: body.area_organization_id,

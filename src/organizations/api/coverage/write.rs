@@ -13,7 +13,7 @@ use crate::organizations::api::{Faults, taken};
 use crate::organizations::rules::{
     CoverageUnitKind, CoverageUnitStatus, OrganizationStatus, SiteStatus, UnitFacts, may_cover, unit_faults,
 };
-use crate::organizations::store::coverage::{self as store, Unit, UnitEdit, figures};
+use crate::organizations::store::coverage::{self as store, HandedOver, Unit, UnitEdit, figures};
 use crate::organizations::store::organizations::{self, Organization};
 use crate::organizations::store::{sites, tree};
 
@@ -201,6 +201,8 @@ async fn changing(tx: &mut Tx, id: CoverageUnitId, status: CoverageUnitStatus) -
     let scope = tx.scope();
     let unit = store::lock(tx.conn(), &scope, id).await?;
     tx.require(unit.organization_id).await?;
+    // Where a change names another one, there too.
+    tx.require_at("organization_id").await?;
     tx.check_version(unit.version)?;
     if unit.status != status {
         return Err(ApiError::not_now(unit.status.as_str(), unit.status.actions()));
@@ -302,9 +304,6 @@ pub async fn update_coverage_unit(command: Command, path: Path<CoverageUnitPath>
             };
             let wanted = edit.of(&before);
             check(tx, Some(&before), &wanted).await?;
-            if wanted.organization_id != before.organization_id {
-                tx.require(wanted.organization_id).await?;
-            }
             let now = tx.now();
             let after = store::update(tx.conn(), id, &edit, now).await.map_err(|error| taken(error, UNIQUE))?;
             changed(tx, "coverage_unit.changed", before, after, None).await
@@ -379,13 +378,14 @@ pub async fn reopen_coverage_unit(command: Command, path: Path<ClosedCoverageUni
 pub async fn hand_over(tx: &mut Tx, from: OrganizationId, to: OrganizationId, reason: &str) -> ApiResult<i64> {
     let now = tx.now();
     let moved = store::hand_over(tx.conn(), from, to, now).await?;
-    for unit in &moved {
+    let change = |unit: &HandedOver| {
         let before = json!({ "organization_id": unit.organization_before, "covered_by_organization_id": unit.covered_before,
                              "external_id": unit.external_before });
         let after = json!({ "organization_id": unit.organization_id,
                             "covered_by_organization_id": unit.covered_by_organization_id, "external_id": unit.external_id });
         let change = Change::of("coverage_unit.moved", "coverage_unit", unit.id, unit.organization_id);
-        tx.record(change.before(&before).after(&after).because(reason)).await?;
-    }
+        change.before(&before).after(&after).because(reason)
+    };
+    tx.record_all(moved.iter().map(change).collect()).await?;
     Ok(moved.len() as i64)
 }

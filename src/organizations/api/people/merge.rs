@@ -280,14 +280,23 @@ async fn move_posts(
             tx.record(change.because(reason)).await?;
             continue;
         };
-        // The one that stays behind must not be the longer one.
-        if double.to_on.is_some_and(|last| post.to_on.is_none_or(|longer| longer > last)) {
-            let params = json!({ "post_id": post.id, "double_post_id": double.id });
+        // She holds the position without a gap, and as long as by the one that stays behind.
+        let gap = if double.to_on.is_some_and(|last| post.to_on.is_none_or(|longer| longer > last)) {
             let zh = "两份档案在同一组织的同一职务届满日期不同，请先更正将保留的职务";
             let en =
                 "both records hold one position in one organization, and the post that would go on ends first; correct it first";
-            let fault = FieldError::at("/into_id", "post_ends_first", zh, en).with_params(params);
-            return Err(ApiError::from(Code::Conflict).at(fault));
+            Some(FieldError::at("/into_id", "post_ends_first", zh, en))
+        } else if double.from_on > post.from_on.max(today) {
+            let zh = "两份档案在同一组织的同一职务开始日期不同，合并后任期会中断，请先更正将保留的职务";
+            let en = "both records hold one position in one organization, and the post that would go on begins later than the \
+                      other ends; correct it first";
+            Some(FieldError::at("/into_id", "post_begins_later", zh, en))
+        } else {
+            None
+        };
+        if let Some(fault) = gap {
+            let params = json!({ "post_id": post.id, "double_post_id": double.id });
+            return Err(ApiError::from(Code::Conflict).at(fault.with_params(params)));
         }
         doubles.push((post.id, double.id));
         effects.double_posts.push(post.id);

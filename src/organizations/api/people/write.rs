@@ -205,6 +205,8 @@ pub async fn update_person(command: Command, path: Path<PersonPath>) -> ApiResul
             let (scope, today) = (tx.scope(), tx.today());
             let before = store::lock(tx.conn(), &scope, id, today).await?;
             tx.require(before.organization_id).await?;
+            // Also where it is to be kept.
+            tx.require_at("organization_id").await?;
             tx.check_version(before.version)?;
             if before.status != PersonStatus::Active {
                 return Err(ApiError::not_now(before.status.as_str(), before.status.actions()));
@@ -227,9 +229,6 @@ pub async fn update_person(command: Command, path: Path<PersonPath>) -> ApiResul
             }
             let (sex, birth_year) = agree(&mut faults, &numbers, body.sex, body.birth_year);
             faults.done()?;
-            if body.organization_id != before.organization_id {
-                tx.require(body.organization_id).await?;
-            }
             let edit = PersonEdit {
                 organization_id: body.organization_id,
                 name: body.name,

@@ -1,5 +1,5 @@
-//! What an organization that ends or splits hands over: children, posts, sites, people, units of the coverage. Each object tells
-//! its own audit trail.
+//! What an organization that ends or splits hands over: children, posts, sites, people, units of the coverage, contact assignments.
+//! Each object tells its own audit trail.
 
 use chrono::NaiveDate;
 use serde_json::json;
@@ -9,6 +9,7 @@ use super::super::coverage;
 use super::super::history::{Told, tell};
 use super::super::organizations::write::check_parent;
 use super::super::taken;
+use super::contacts::{self, PostOver};
 use crate::accounts;
 use crate::audit::Change;
 use crate::http::{ApiError, ApiResult, Code, FieldError, Tx};
@@ -68,6 +69,7 @@ pub async fn hand_over(
         }
     }
     let target = to.map(|(to, _)| to.id);
+    let mut over: Vec<PostOver> = Vec::new();
     if let Some(strategy) = how.posts {
         let open = succession::open_posts(tx.conn(), from.id, today).await?;
         let there = match target.filter(|_| strategy == PostStrategy::Move) {
@@ -77,7 +79,7 @@ pub async fn hand_over(
         let there: Vec<Term> = there.iter().map(term).collect();
         for post in open {
             match fate_of(&term(&post), strategy, &there, today) {
-                Ok(fate) => move_post(tx, post, fate, target, reason, &mut effects).await?,
+                Ok(fate) => over.extend(move_post(tx, post, fate, target, reason, &mut effects).await?),
                 Err(chair) => return Err(second_chair(tx, &post, chair).await?),
             }
         }
@@ -92,12 +94,13 @@ pub async fn hand_over(
     }
     if let Some(to) = target {
         let now = tx.now();
-        for person in succession::move_people(tx.conn(), from.id, to, now).await? {
-            effects.people_moved += 1;
-            moved(tx, "person", person.0, from.id, to, reason).await?;
-        }
+        let people = succession::move_people(tx.conn(), from.id, to, now).await?;
+        effects.people_moved = people.len() as i64;
+        let told = people.into_iter().map(|person| moved("person", person.0, (from.id, to), reason));
+        tx.record_all(told.collect()).await?;
         effects.coverage_units_moved = coverage::write::hand_over(tx, from.id, to, reason).await?;
     }
+    contacts::follow(tx, (from.id, target), true, &over, reason, &mut effects).await?;
     match (how.accounts, target) {
         (Some(AccountStrategy::Disable), _) => effects.accounts_disabled = accounts::disable_kept(tx, from.id).await?,
         (Some(AccountStrategy::Move), Some(to)) => {
@@ -143,7 +146,7 @@ pub async fn move_child(
     tell(tx, Told { kind, before: Some(&child), after: &after, other: None, reason: Some(reason) }).await
 }
 
-/// Lets a post end, go on or begin elsewhere.
+/// Lets a post end, go on or begin elsewhere. Answers which one is over, unless it only begins elsewhere.
 pub async fn move_post(
     tx: &mut Tx,
     post: Post,
@@ -151,16 +154,17 @@ pub async fn move_post(
     to: Option<OrganizationId>,
     reason: &str,
     effects: &mut Effects,
-) -> ApiResult<()> {
+) -> ApiResult<Option<PostOver>> {
     const UNIQUE: &[(&str, &str)] = &[("posts_one_chair", "/posts"), ("posts_once", "/posts")];
     let (now, today, by) = (tx.now(), tx.today(), tx.caller()?.account_id);
     if let (PostFate::Begin, Some(to)) = (fate, to) {
         effects.posts_moved += 1;
         succession::move_post(tx.conn(), post.id, to, now).await.map_err(|error| taken(error, UNIQUE))?;
-        return moved(tx, "post", post.id.0, post.organization_id, to, reason).await;
+        tx.record(moved("post", post.id.0, (post.organization_id, to), reason)).await?;
+        return Ok(None);
     }
     let last_day = match fate {
-        PostFate::End(day) | PostFate::Continue(day) => day,
+        PostFate::End(day) | PostFate::Continue(day) | PostFate::Join(day, _) => day,
         PostFate::Begin => today,
     };
     let ended = posts::end(tx.conn(), post.id, last_day, reason, now).await?;
@@ -170,9 +174,11 @@ pub async fn move_post(
     tx.record(change).await?;
     let Some(to) = to.filter(|_| matches!(fate, PostFate::Continue(_))) else {
         effects.posts_ended += 1;
-        return Ok(());
+        let next = if let PostFate::Join(_, there) = fate { Some(there) } else { None };
+        return Ok(Some(PostOver { post: post.id, next }));
     };
     effects.posts_moved += 1;
+    let over = post.id;
     let next = Post {
         id: PostId::generate(),
         organization_id: to,
@@ -184,8 +190,9 @@ pub async fn move_post(
     };
     let next = posts::insert(tx.conn(), &next).await.map_err(|error| taken(error, UNIQUE))?;
     let after = json!({ "person_id": next.person_id, "position": next.position, "from_on": next.from_on, "to_on": next.to_on,
-                        "continues": post.id });
-    tx.record(Change::of("post.created", "post", next.id, to).after(&after).because(reason)).await
+                        "continues": over });
+    tx.record(Change::of("post.created", "post", next.id, to).after(&after).because(reason)).await?;
+    Ok(Some(PostOver { post: over, next: Some(next.id) }))
 }
 
 /// Lets another organization run a site.
@@ -193,7 +200,7 @@ pub async fn move_site(tx: &mut Tx, site: Site, to: OrganizationId, reason: &str
     let (now, today) = (tx.now(), tx.today());
     succession::move_site(tx.conn(), &site, to, now, today).await?;
     effects.sites_moved += 1;
-    moved(tx, "site", site.id.0, site.owner_organization_id, to, reason).await
+    tx.record(moved("site", site.id.0, (site.owner_organization_id, to), reason)).await
 }
 
 async fn close_site(tx: &mut Tx, site: Site, today: NaiveDate, reason: &str, effects: &mut Effects) -> ApiResult<()> {
@@ -206,21 +213,14 @@ async fn close_site(tx: &mut Tx, site: Site, today: NaiveDate, reason: &str, eff
 }
 
 /// Something belongs to another organization from now on.
-async fn moved(
-    tx: &mut Tx,
-    object_type: &'static str,
-    id: uuid::Uuid,
-    from: OrganizationId,
-    to: OrganizationId,
-    reason: &str,
-) -> ApiResult<()> {
+fn moved(object_type: &'static str, id: uuid::Uuid, (from, to): (OrganizationId, OrganizationId), reason: &str) -> Change {
     let action = match object_type {
         "post" => "post.moved",
         "site" => "site.moved",
         _ => "person.moved",
     };
     let change = Change::of(action, object_type, id, to).before(&json!({ "organization_id": from }));
-    tx.record(change.after(&json!({ "organization_id": to })).because(reason)).await
+    change.after(&json!({ "organization_id": to })).because(reason)
 }
 
 /// The faults of ids that are not among those there are, or stand twice.

@@ -53,7 +53,7 @@ pub struct MergeOrganization {
 /// 合并组织 · Merge an organization into another
 ///
 /// The organization ends today as `merged`; its active children hang below the successor and its people are kept there. Posts,
-/// sites and accounts follow the strategies. The tree keeps the old place. With `preview: true` nothing changes, and the answer
+/// sites and accounts follow the strategies, contact assignments the posts and the area. The tree keeps the old place. With `preview: true` nothing changes, and the answer
 /// tells what would: numbers, and what cannot be undone.
 #[utoipa::path(
     tag = "organizations",

@@ -2,6 +2,7 @@
 //! here: the beginning of each command, the successor, what is handed over, the answer. With `preview` a command does everything,
 //! answers what it did and takes all of it back.
 
+mod contacts;
 pub mod dissolve;
 mod hand_over;
 pub mod merge;

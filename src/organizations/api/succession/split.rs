@@ -8,6 +8,7 @@ use super::super::history::{Told, tell};
 use super::super::organizations::UNIQUE;
 use super::super::organizations::write::{check_codes, check_place};
 use super::super::{Faults, taken};
+use super::contacts::{self, PostOver};
 use super::hand_over::{check_ids, move_child, move_post, move_site, term};
 use super::{Outcome, SuccessionView, begin, taking_over};
 use crate::http::{ApiError, ApiResult, Command, CommandHeaders, Path, Reply, Tx};
@@ -93,7 +94,7 @@ pub struct NewPart {
 /// 拆分组织 · Split an organization
 ///
 /// Makes one or more new organizations beside an organization and gives them the children, posts and sites that are named, all or
-/// nothing. What is not named stays, people and accounts too; to end the organization, dissolve it with a successor afterwards.
+/// nothing. What is not named stays, people and accounts too; contact assignments go with the posts where their area goes too. To end the organization, dissolve it with a successor afterwards.
 /// With `preview: true` nothing changes, and the answer tells what would: numbers, and what cannot be undone.
 #[utoipa::path(
     tag = "organizations",
@@ -120,7 +121,8 @@ pub async fn split_organization(command: Command, path: Path<SplitOrganizationPa
                 tell(tx, told(OrganizationEventKind::Created, &made, None)).await?;
                 tell(tx, told(OrganizationEventKind::SplitOff, &made, Some(id))).await?;
                 tell(tx, told(OrganizationEventKind::Split, &before, Some(made.id))).await?;
-                hand_out(tx, &has, &part, &made, &body.reason, &mut effects).await?;
+                let over = hand_out(tx, &has, &part, &made, &body.reason, &mut effects).await?;
+                contacts::follow(tx, (id, Some(made.id)), false, &over, &body.reason, &mut effects).await?;
                 created.push(made);
             }
             effects.organizations_created = created.len() as i64;
@@ -192,7 +194,7 @@ async fn make(tx: &mut Tx, from: &Organization, part: &NewPart) -> ApiResult<Org
     inserted.map_err(|error| taken(error, UNIQUE))
 }
 
-/// Gives a new organization what was named for it.
+/// Gives a new organization what was named for it. Answers which posts are over.
 async fn hand_out(
     tx: &mut Tx,
     has: &Possessions,
@@ -200,18 +202,18 @@ async fn hand_out(
     made: &Organization,
     reason: &str,
     effects: &mut Effects,
-) -> ApiResult<()> {
-    let today = tx.today();
+) -> ApiResult<Vec<PostOver>> {
+    let (today, mut over) = (tx.today(), Vec::new());
     for child in has.children.iter().filter(|row| part.child_ids.contains(&row.id)) {
         move_child(tx, child.clone(), made, reason, effects).await?;
     }
     for post in has.posts.iter().filter(|row| part.post_ids.contains(&row.id)) {
         // Nobody holds a post there yet that could stand in the way.
         let fate = fate_of(&term(post), PostStrategy::Move, &[], today).map_err(ApiError::internal)?;
-        move_post(tx, post.clone(), fate, Some(made.id), reason, effects).await?;
+        over.extend(move_post(tx, post.clone(), fate, Some(made.id), reason, effects).await?);
     }
     for site in has.sites.iter().filter(|row| part.site_ids.contains(&row.id)) {
         move_site(tx, site.clone(), made.id, reason, effects).await?;
     }
-    Ok(())
+    Ok(over)
 }

@@ -1,5 +1,7 @@
 //! Organizations from a table: parents in any order, by id, code or full path; known ones are found by id, code or path.
 
+mod forest;
+
 use std::collections::HashMap;
 
 use chrono::NaiveDate;
@@ -12,7 +14,7 @@ use rust_decimal::prelude::ToPrimitive;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Tree, ambiguous, repeated, taken};
+use super::{Tree, repeated, taken};
 use crate::access::Permission;
 use crate::http::FieldError;
 use crate::ids::{OrganizationEventId, OrganizationId};
@@ -21,12 +23,13 @@ use crate::organizations::api::Location;
 use crate::organizations::api::history::changes;
 use crate::organizations::numbers::is_uscc;
 use crate::organizations::rules::{
-    OrganizationEventKind, OrganizationKind, OrganizationLevel, OrganizationStatus, check_division, check_placement,
+    OrganizationEventKind, OrganizationKind, OrganizationLevel, OrganizationStatus, check_division,
 };
 use crate::organizations::seed::blank;
 use crate::organizations::store::bulk as store;
 use crate::organizations::store::history::{self, Event};
 use crate::organizations::store::organizations::{Organization, insert_many};
+use forest::{Entry, Forest};
 
 /// Organizations as a kind of import.
 pub const ORGANIZATIONS: Kind = Kind {
@@ -99,100 +102,10 @@ fn check(cells: &Cells, today: NaiveDate) -> Vec<FieldError> {
             ));
         }
     }
-    if cells.text("status") == Some("merged") {
-        faults.push(FieldError::at("/status", "merged", "已合并的组织不能导入", "a merged organization cannot be imported"));
-    }
     if cells.parsed::<NaiveDate>("status_changed_on").is_some_and(|day| day > today) {
         faults.push(FieldError::at("/status_changed_on", "in_the_future", "不能晚于今天", "must not be after today"));
     }
     faults
-}
-
-/// What a row says of its parent.
-#[derive(Debug, Clone, PartialEq)]
-enum Said {
-    Nothing,
-    Id(OrganizationId),
-    Code(String),
-    Path(String),
-}
-
-impl Said {
-    const fn pointer(&self) -> &'static str {
-        match self {
-            Self::Id(_) => "/parent_id",
-            Self::Code(_) => "/parent_code",
-            Self::Nothing | Self::Path(_) => "/parent_path",
-        }
-    }
-}
-
-/// Who a row's parent is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Parent {
-    None,
-    Known(OrganizationId),
-    Row(usize),
-    /// It names nobody.
-    Unknown,
-    /// It has a path that two have.
-    Ambiguous,
-}
-
-/// A row as far as the shape of the tree goes; fifty thousand of these are in memory.
-struct Entry {
-    number: i32,
-    faulty: bool,
-    id: Option<OrganizationId>,
-    name: String,
-    kind: Option<OrganizationKind>,
-    level: Option<OrganizationLevel>,
-    code: Option<String>,
-    said: Said,
-    /// What there is already.
-    known: Option<OrganizationId>,
-    /// What it is going to be.
-    new: OrganizationId,
-    parent: Parent,
-    depth: usize,
-}
-
-impl Entry {
-    fn of(row: &Row) -> Self {
-        let cells = &row.cells;
-        let kind = cells.parsed::<OrganizationKind>("kind");
-        let id = |field| cells.parsed::<Uuid>(field).map(OrganizationId);
-        let said = match (id("parent_id"), cells.text("parent_code"), cells.text("parent_path")) {
-            (Some(id), ..) => Said::Id(id),
-            (None, Some(code), _) => Said::Code(code.to_owned()),
-            (None, None, Some(path)) => Said::Path(path.to_owned()),
-            (None, None, None) => Said::Nothing,
-        };
-        Self {
-            number: row.number,
-            faulty: row.faulty,
-            id: id("id"),
-            name: cells.text("name").unwrap_or_default().to_owned(),
-            kind,
-            level: kind.and_then(OrganizationKind::level).or(cells.parsed("level")),
-            code: cells.text("division_code").map(str::to_owned),
-            said,
-            known: None,
-            new: OrganizationId::generate(),
-            parent: Parent::None,
-            depth: 0,
-        }
-    }
-
-    fn organization(&self) -> OrganizationId {
-        self.known.unwrap_or(self.new)
-    }
-}
-
-/// The rows and what they hang below.
-struct Forest {
-    tree: Tree,
-    entries: Vec<Entry>,
 }
 
 async fn run(work: &mut Work) -> Result<(), Halt> {
@@ -226,248 +139,6 @@ async fn tell(work: &mut Work, faults: Vec<(i32, FieldError)>) -> Result<(), Hal
         }
     }
     Ok(())
-}
-
-impl Forest {
-    /// Finds what is known and who hangs below whom; what cannot be is told. A row below a row that is wrong is passed over in
-    /// silence: it is told when that one is right.
-    fn grow(&mut self, place: OrganizationId) -> Vec<(i32, FieldError)> {
-        let mut faults = Vec::new();
-        let (mut by_id, mut by_code) = (HashMap::new(), HashMap::new());
-        for (index, entry) in self.entries.iter_mut().enumerate() {
-            let first = entry.id.map(|id| *by_id.entry(id).or_insert((index, entry.number)));
-            if let Some((_, number)) = first.filter(|(first, _)| *first != index) {
-                entry.faulty = true;
-                faults.push((entry.number, repeated("/id", number)));
-                continue;
-            }
-            if let Some(code) = &entry.code {
-                by_code.entry(code.clone()).or_insert(index);
-            }
-            let by_number = entry.id.filter(|id| self.tree.nodes.contains_key(id));
-            let coded = entry.code.as_ref().and_then(|code| self.tree.by_code.get(code)).copied();
-            entry.known = by_number.or(coded.filter(|id| self.tree.nodes.get(id).map(|node| node.kind) == entry.kind));
-        }
-        for index in 0..self.entries.len() {
-            self.entries[index].parent = self.parent_by_id_or_code(index, &by_id, &by_code);
-        }
-        let by_path = self.paths();
-        for (index, path) in by_path.own.iter().enumerate() {
-            let entry = &mut self.entries[index];
-            if let (Said::Path(said), None) = (&entry.said, entry.known.filter(|known| *known == place)) {
-                let said = self.tree.full(said);
-                entry.parent = match (self.tree.by_path.get(&said), by_path.rows.get(&said)) {
-                    (Some(Some(id)), _) => Parent::Known(*id),
-                    (Some(None), _) => Parent::Ambiguous,
-                    (None, Some(parent)) => Parent::Row(*parent),
-                    (None, None) => Parent::Unknown,
-                };
-            }
-            let first = path.as_ref().and_then(|path| by_path.rows.get(path)).filter(|first| **first != index);
-            if let Some(first) = first.filter(|_| !entry.faulty && entry.known.is_none()) {
-                entry.faulty = true;
-                faults.push((entry.number, repeated("/name", by_path.numbers[*first])));
-                continue;
-            }
-            if entry.known.is_none() {
-                entry.known = path.as_ref().and_then(|path| self.tree.by_path.get(path)).copied().flatten();
-            }
-        }
-        self.settle(place, &mut faults);
-        faults
-    }
-
-    fn parent_by_id_or_code(
-        &self,
-        index: usize,
-        by_id: &HashMap<OrganizationId, (usize, i32)>,
-        by_code: &HashMap<String, usize>,
-    ) -> Parent {
-        match &self.entries[index].said {
-            Said::Nothing | Said::Path(_) => Parent::None,
-            Said::Id(id) if self.tree.is_active(*id) => Parent::Known(*id),
-            Said::Id(id) => by_id.get(id).map_or(Parent::Unknown, |(parent, _)| Parent::Row(*parent)),
-            Said::Code(code) => match (self.tree.by_code.get(code), by_code.get(code)) {
-                (Some(id), _) => Parent::Known(*id),
-                (None, Some(parent)) => Parent::Row(*parent),
-                (None, None) => Parent::Unknown,
-            },
-        }
-    }
-
-    /// The path of each row, and the row of each path: the path it has and, of what is renamed, the one it had.
-    fn paths(&self) -> Paths {
-        let mut own: Vec<Option<String>> = vec![None; self.entries.len()];
-        for index in 0..self.entries.len() {
-            // Upwards to what has a path; a circle has none.
-            let (mut line, mut at) = (vec![], index);
-            let mut path = loop {
-                if let Some(known) = &own[at] {
-                    break Some(known.clone());
-                }
-                let entry = &self.entries[at];
-                if line.len() > 20 {
-                    break None;
-                }
-                line.push(at);
-                match (&entry.said, entry.parent) {
-                    _ if entry.known.is_some() && entry.parent == Parent::None => {
-                        break entry.known.map(|id| {
-                            let path = self.tree.path(id);
-                            path.rsplit_once('/').map_or_else(String::new, |(above, _)| above.to_owned())
-                        });
-                    }
-                    (Said::Path(said), _) => break Some(self.tree.full(said)),
-                    (_, Parent::Known(id)) => break Some(self.tree.path(id)),
-                    (_, Parent::Row(parent)) => at = parent,
-                    (_, Parent::None) => break Some(String::new()),
-                    (_, Parent::Unknown | Parent::Ambiguous) => break None,
-                }
-            };
-            for at in line.into_iter().rev() {
-                path = path.map(|above| {
-                    if above.is_empty() { self.entries[at].name.clone() } else { format!("{above}/{}", self.entries[at].name) }
-                });
-                own[at].clone_from(&path);
-            }
-        }
-        let mut rows = HashMap::new();
-        for (index, path) in own.iter().enumerate() {
-            let had = self.entries[index].known.map(|known| self.tree.path(known));
-            for path in had.into_iter().chain(path.clone()) {
-                rows.entry(path).or_insert(index);
-            }
-        }
-        let numbers = self.entries.iter().map(|entry| entry.number).collect();
-        Paths { own, rows, numbers }
-    }
-
-    /// Depths, circles, and everything that the shape alone tells.
-    fn settle(&mut self, place: OrganizationId, faults: &mut Vec<(i32, FieldError)>) {
-        let mut seen: HashMap<OrganizationId, i32> = HashMap::new();
-        let mut broken: Vec<usize> = Vec::new();
-        for index in 0..self.entries.len() {
-            let (mut at, mut depth, mut silent, mut circle) = (index, 0, false, false);
-            while let Parent::Row(parent) = self.entries[at].parent {
-                depth += 1;
-                at = parent;
-                silent |= self.entries[parent].faulty;
-                circle = parent == index;
-                // Below a circle, or deeper than there are levels: told at a row further up.
-                silent |= depth > 20;
-                if circle || depth > 20 {
-                    break;
-                }
-            }
-            let entry = &self.entries[index];
-            let pointer = entry.said.pointer();
-            let fault = if entry.faulty {
-                None
-            } else if circle {
-                Some(FieldError::at(pointer, "cycle", "上级关系成环", "hangs below itself"))
-            } else if silent || entry.known == Some(place) {
-                None
-            } else {
-                self.parent_fault(index, pointer)
-            };
-            let twice = entry.known.filter(|_| !entry.faulty).and_then(|known| seen.insert(known, entry.number));
-            let fault = fault.or_else(|| twice.map(|first| repeated("/name", first)));
-            self.entries[index].depth = depth;
-            match fault {
-                Some(fault) => {
-                    faults.push((self.entries[index].number, fault));
-                    broken.push(index);
-                }
-                None if silent => broken.push(index),
-                None => {}
-            }
-        }
-        for index in broken {
-            self.entries[index].faulty = true;
-        }
-        // What hangs below something broken is not written and not told.
-        for index in 0..self.entries.len() {
-            let mut at = index;
-            for _ in 0..=20 {
-                let Parent::Row(parent) = self.entries[at].parent else { break };
-                if self.entries[parent].faulty {
-                    self.entries[index].faulty = true;
-                    break;
-                }
-                at = parent;
-            }
-        }
-    }
-
-    fn parent_fault(&self, index: usize, pointer: &str) -> Option<FieldError> {
-        let entry = &self.entries[index];
-        let known = entry.known.and_then(|id| self.tree.nodes.get(&id));
-        match (entry.parent, known) {
-            (Parent::Unknown, _) => return Some(FieldError::unknown_reference(pointer)),
-            (Parent::Ambiguous, _) => return Some(ambiguous(pointer)),
-            (Parent::None, None) => {
-                return Some(FieldError::at("/parent_path", "required", "新组织须填写上级", "a new organization needs a parent"));
-            }
-            (Parent::None, Some(_)) => {}
-            (Parent::Known(parent), Some(node)) if node.parent_id != Some(parent) => return Some(moved(pointer)),
-            (Parent::Row(parent), Some(node)) if node.parent_id != Some(self.entries[parent].organization()) => {
-                return Some(moved(pointer));
-            }
-            (Parent::Known(_) | Parent::Row(_), _) => {}
-        }
-        let (kind, level) = (entry.kind?, entry.level?);
-        if let Some(node) = known {
-            let differs = |field, zh, en| Some(FieldError::at(field, "by_action", zh, en));
-            return match (node.kind == kind, node.level == level) {
-                (false, _) => differs("/kind", "已有组织的类别不能改变", "the kind of an organization does not change"),
-                (_, false) => differs("/level", "已有组织的层级不能改变", "the level of an organization does not change"),
-                _ => None,
-            };
-        }
-        let above = self.parent_of(index)?;
-        let fault = check_placement(kind, level, Some((above.0, above.1))).err()?;
-        Some(FieldError::at(pointer, "placement", "上级的类型或级别不符合要求", fault.to_string()))
-    }
-
-    /// Kind, level and division of a row's parent.
-    fn parent_of(&self, index: usize) -> Option<(OrganizationKind, OrganizationLevel, Option<&str>)> {
-        let of_node = |id: OrganizationId| {
-            let node = self.tree.nodes.get(&id)?;
-            Some((node.kind, node.level, node.division_code.as_deref()))
-        };
-        let entry = &self.entries[index];
-        match entry.parent {
-            Parent::Known(id) => of_node(id),
-            Parent::Row(parent) => {
-                let parent = &self.entries[parent];
-                Some((parent.kind?, parent.level?, parent.code.as_deref()))
-            }
-            _ => of_node(self.tree.nodes.get(&entry.known?)?.parent_id?),
-        }
-    }
-
-    fn parent_id(&self, index: usize) -> Option<OrganizationId> {
-        match self.entries[index].parent {
-            Parent::Known(id) => Some(id),
-            Parent::Row(parent) => Some(self.entries[parent].organization()),
-            _ => None,
-        }
-    }
-}
-
-struct Paths {
-    own: Vec<Option<String>>,
-    rows: HashMap<String, usize>,
-    numbers: Vec<i32>,
-}
-
-fn moved(pointer: &str) -> FieldError {
-    FieldError::at(
-        pointer,
-        "by_action",
-        "与现有上级不同；导入不调整上级，请使用“调整上级”",
-        "is another parent than it has; imports do not move organizations",
-    )
 }
 
 /// Codes that rows of the table have taken, by their first row.
