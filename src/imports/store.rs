@@ -8,13 +8,13 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::api::{ImportFilter, ImportsBy};
 use super::rules::{ImportFailure, ImportKind, ImportMode, ImportStatus};
 use crate::access::Scope;
+use crate::db::locks;
 use crate::db::page::{Condition, all_of};
 use crate::db::schema::{import_errors, import_rows, imports};
 use crate::db::scope::below;
 use crate::http::PageRequest;
 use crate::http::page::{Counted, Listed};
 use crate::ids::{AccountId, FileId, ImportId, OperationId, OrganizationId};
-use crate::vault::sha256;
 use crate::{count_by, load_page, when};
 
 /// An import.
@@ -155,9 +155,8 @@ pub async fn get(mut conn: &AsyncPgConnection, id: ImportId) -> QueryResult<Impo
 /// applied at once the second sees the first.
 pub async fn lock_same(conn: &mut AsyncPgConnection, like: &ImportRow) -> QueryResult<Vec<(ImportId, ImportStatus)>> {
     let kind = like.kind.as_str().as_bytes();
-    let name = sha256(&[&like.file_sha256, kind, like.organization_id.0.as_bytes().as_slice()].concat());
-    let number = i64::from_be_bytes(name[..8].try_into().unwrap_or_default());
-    diesel::select(pg_advisory_xact_lock(number)).execute(conn).await?;
+    let name = [&like.file_sha256, kind, like.organization_id.0.as_bytes().as_slice()].concat();
+    locks::take(conn, locks::number(&name)).await?;
     imports::table
         .filter(imports::file_sha256.eq(&like.file_sha256))
         .filter(imports::kind.eq(like.kind))
@@ -167,11 +166,6 @@ pub async fn lock_same(conn: &mut AsyncPgConnection, like: &ImportRow) -> QueryR
         .select((imports::id, imports::status))
         .load(conn)
         .await
-}
-
-diesel::define_sql_function! {
-    /// Waits for a lock that nobody shares.
-    fn pg_advisory_xact_lock(number: BigInt);
 }
 
 /// Writes an import.

@@ -26,7 +26,7 @@ use crate::http::{Bilingual, Code, FieldError};
 use crate::ids::{AccountId, ImportId, OrganizationId};
 use crate::organizations;
 use crate::system::operations::{self, GoOn, OperationStatus};
-use crate::vault::Purpose;
+use crate::vault::{Purpose, hex};
 
 /// Where the rows are sealed.
 pub const PAYLOAD: &str = "import_rows.payload";
@@ -576,7 +576,7 @@ async fn written(work: &mut Work, kind: &Kind) -> Result<Option<ImportFailure>, 
         return Err(Halt::Stopped);
     }
     let [new, changed, unchanged] = work.counts;
-    let sha256: String = import.file_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&import.file_sha256);
     let told = json!({ "kind": import.kind, "rows": import.row_count, "new": new, "changed": changed, "unchanged": unchanged, "sha256": sha256 });
     work.record(vec![Change::of("import.applied", "import", import.id, import.organization_id).after(&told)]).await?;
     Ok(None)

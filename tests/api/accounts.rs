@@ -411,3 +411,25 @@ async fn demo_sign_ins_that_do_not_fit_the_database_are_made_anew() {
         app.anonymous().post("/api/v1/auth/login").json(&body).await.expect(200);
     }
 }
+
+#[actix_web::test]
+async fn an_account_and_the_organization_whose_liaison_it_is_are_changed_at_the_same_time() {
+    let app = TestApp::new().await;
+    let admin = app.sign_in("county-admin").await;
+    let officer = admin.get("/api/v1/accounts?q=county-officer").await.expect(200).items()[0]["id"].as_str().unwrap().to_owned();
+    let (account, county) = (format!("/api/v1/accounts/{officer}"), format!("/api/v1/organizations/{COUNTY}"));
+    for round in 0..10 {
+        let (mine, theirs) = (admin.get(&account).await.expect(200), admin.get(&county).await.expect(200));
+        let renamed = json!({ "display_name": format!("经办{round}"), "organization_id": COUNTY, "person_id": null });
+        // One and the same liaison, taken away and given back in each round.
+        let liaisons = if round % 2 == 0 { json!([{ "account_id": officer, "modules": ["plans"] }]) } else { json!([]) };
+        let edited = json!({ "name": "岳阳楼区妇联", "short_name": null, "host_name": null, "division_code": "430602", "uscc": null,
+            "address": null, "location": null, "phone": null, "founded_on": null, "approval_document": null, "tags": [],
+            "liaisons": liaisons });
+        let rename = admin.put(&account).if_match(&mine.etag()).json(&renamed);
+        let edit = admin.put(&county).if_match(&theirs.etag()).json(&edited);
+        let (renamed, edited) = futures_util::join!(rename, edit);
+        renamed.expect(200);
+        edited.expect(200);
+    }
+}

@@ -202,7 +202,14 @@ pub async fn update_person(command: Command, path: Path<PersonPath>) -> ApiResul
     let id = path.id;
     command
         .run(async move |tx| {
-            let (scope, today) = (tx.scope(), tx.today());
+            let (scope, today, vault) = (tx.scope(), tx.today(), tx.call.app.vault.clone());
+            // Her number before her record, as who writes a table of people takes them.
+            let told = tx.call.field::<String>("id_number").filter(|number| !number.contains('*'));
+            let told = seal_numbers(&vault, None, told.as_deref(), today).unwrap_or_default();
+            let candidates = [PersonCandidate { id_number_hash: told.id_number_hash, ..PersonCandidate::default() }];
+            if candidates[0].id_number_hash.is_some() {
+                matches::lock(tx.conn(), &candidates).await?;
+            }
             let before = store::lock(tx.conn(), &scope, id, today).await?;
             tx.require(before.organization_id).await?;
             // Also where it is to be kept.
@@ -219,7 +226,6 @@ pub async fn update_person(command: Command, path: Path<PersonPath>) -> ApiResul
             let kept_number = body.id_number.is_some() && body.id_number == before.id_number_masked;
             let phone = body.phone.as_deref().filter(|_| !kept_phone);
             let number = body.id_number.as_deref().filter(|_| !kept_number);
-            let vault = tx.call.app.vault.clone();
             let mut numbers = seal_numbers(&vault, phone, number, today).unwrap_or_else(|more| {
                 faults.0.extend(more);
                 SealedNumbers::default()
@@ -242,13 +248,11 @@ pub async fn update_person(command: Command, path: Path<PersonPath>) -> ApiResul
                 id_number_masked: if kept_number { before.id_number_masked.clone() } else { numbers.id_number_masked },
                 tags: body.tags.into_iter().map(|tag| tag.0).collect(),
             };
-            if edit.id_number_hash.is_some() && edit.id_number_hash != before.id_number_hash {
-                let numbered = PersonCandidate { id_number_hash: edit.id_number_hash.clone(), ..PersonCandidate::default() };
-                let candidates = [numbered];
-                matches::lock(tx.conn(), &candidates).await?;
-                if let Some(found) = matches::find(tx.conn(), &scope, today, &candidates).await?.into_iter().flatten().next() {
-                    return Err(known(&found));
-                }
+            if edit.id_number_hash.is_some()
+                && edit.id_number_hash != before.id_number_hash
+                && let Some(found) = matches::find(tx.conn(), &scope, today, &candidates).await?.into_iter().flatten().next()
+            {
+                return Err(known(&found));
             }
             let now = tx.now();
             let after = store::update(tx.conn(), id, &edit, now).await.map_err(|error| taken(error, UNIQUE))?;

@@ -16,11 +16,13 @@ use uuid::Uuid;
 
 use super::{Tree, repeated, taken};
 use crate::access::Permission;
+use crate::audit::Change;
 use crate::http::FieldError;
 use crate::ids::{OrganizationEventId, OrganizationId};
 use crate::imports::{Cells, Column, Halt, ImportKind, Kind, Row, Shape, Work, body_faults};
 use crate::organizations::api::Location;
 use crate::organizations::api::history::changes;
+use crate::organizations::api::organizations::OrganizationSummaryView;
 use crate::organizations::numbers::is_uscc;
 use crate::organizations::rules::{
     OrganizationEventKind, OrganizationKind, OrganizationLevel, OrganizationStatus, check_division,
@@ -162,7 +164,7 @@ async fn write(work: &mut Work, forest: &Forest, part: &[usize], codes: &mut Cod
     let exist = store::divisions_of(work.conn(), &divisions).await?;
     let holders = store::holders(work.conn(), &divisions, &usccs).await?;
     let (now, today) = (work.now(), work.today());
-    let (mut new, mut changed, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut new, mut changed, mut events, mut entries) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (index, row) in part.iter().zip(&rows) {
         let entry = &forest.entries[*index];
         let before = entry.known.and_then(|id| known.get(&id));
@@ -202,6 +204,7 @@ async fn write(work: &mut Work, forest: &Forest, part: &[usize], codes: &mut Cod
         match before {
             None => {
                 work.count_new();
+                entries.push(change("organization.created", &after).after(&told_of(&after)));
                 new.push(after);
             }
             Some(before) => {
@@ -220,6 +223,7 @@ async fn write(work: &mut Work, forest: &Forest, part: &[usize], codes: &mut Cod
                         actor_id: Some(work.actor()),
                         recorded_at: now,
                     });
+                    entries.push(change("organization.changed", &after).before(&told_of(before)).after(&told_of(&after)));
                     changed.push(after);
                 }
             }
@@ -232,8 +236,18 @@ async fn write(work: &mut Work, forest: &Forest, part: &[usize], codes: &mut Cod
         }
         store::update_organizations(work.conn(), &changed, now).await?;
         history::record(work.conn(), &events).await?;
+        work.record(entries).await?;
     }
     Ok(())
+}
+
+fn change(action: &'static str, organization: &Organization) -> Change {
+    Change::of(action, "organization", organization.id, organization.id)
+}
+
+/// What the audit trail keeps of an organization, as the single commands do.
+fn told_of(organization: &Organization) -> OrganizationSummaryView {
+    OrganizationSummaryView::of(organization.clone().into())
 }
 
 /// What a row makes of an organization. What the table has no column for stays as it is.
