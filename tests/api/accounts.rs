@@ -428,7 +428,7 @@ async fn an_account_and_the_organization_whose_liaison_it_is_are_changed_at_the_
             "liaisons": liaisons });
         let rename = admin.put(&account).if_match(&mine.etag()).json(&renamed);
         let edit = admin.put(&county).if_match(&theirs.etag()).json(&edited);
-        let (renamed, edited) = futures_util::join!(rename, edit);
+        let (renamed, edited) = futures_util::join!(rename.into_future(), edit.into_future());
         renamed.expect(200);
         edited.expect(200);
     }
