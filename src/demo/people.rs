@@ -136,7 +136,7 @@ pub async fn load(app: &App, conn: &mut AsyncPgConnection) -> Result<(), Fault> 
         organization_id: organization_of("430602"),
         post_id: fixed_id(0x8002, "1").into(),
         person_id: fixed_id(0x8001, "1").into(),
-        area_organization_id: Some(organization_of("430602001001")),
+        area_organization_id: Some(organization_of("430602001004")),
         area: None,
         households_count: Some(30),
         women_count: Some(42),

@@ -5,6 +5,8 @@ use std::future::IntoFuture;
 use super::*;
 
 const DEMO: &str = "/api/v1/contact-assignments/0168028c-2f00-7000-8012-000000000001";
+/// The village that it is about.
+const AREA: &str = "0168028c-2f00-7000-8000-430602001004";
 const FREE: &str = "0168028c-2f00-7000-8000-430602001002";
 
 fn assignment(place: &str, post: &str, area: &str) -> Value {
@@ -86,7 +88,7 @@ async fn an_assignment_is_read_where_its_area_lies_and_written_where_it_is_organ
         (format!("within={TOWNSHIP}"), 1),
         (format!("person_id={}", person(2)), 1),
         (format!("post_id={}", post(1)), 1),
-        (format!("area_organization_id={VILLAGE}"), 1),
+        (format!("area_organization_id={AREA}"), 1),
         (format!("organization_id={COUNTY}"), 2),
         ("status=upcoming,lapsed,ended".to_owned(), 0),
     ] {
@@ -98,7 +100,7 @@ async fn an_assignment_is_read_where_its_area_lies_and_written_where_it_is_organ
 async fn nobody_looks_after_one_area_twice_at_a_time() {
     let app = TestApp::new().await;
     let (officer, admin) = (app.sign_in("county-officer").await, app.sign_in("county-admin").await);
-    let twice = assign(&officer, &assignment(COUNTY, &post(1), VILLAGE)).await.expect_problem(409, "conflict");
+    let twice = assign(&officer, &assignment(COUNTY, &post(1), AREA)).await.expect_problem(409, "conflict");
     assert_eq!(twice.faults(), [("/from_on".to_owned(), "taken".to_owned())]);
     let body = assignment(COUNTY, &post(1), FREE);
     let (one, other) = join(assign(&officer, &body), assign(&admin, &body)).await;
@@ -113,8 +115,8 @@ async fn nobody_looks_after_one_area_twice_at_a_time() {
     // What has ended is free from the next day on.
     let end = json!({ "to_on": "2019-04-10", "reason": "分工调整" });
     officer.post(format!("{DEMO}/end")).if_match("\"1\"").json(&end).await.expect(200);
-    assign(&officer, &assignment(COUNTY, &post(1), VILLAGE)).await.expect(409);
-    let mut tomorrow = assignment(COUNTY, &post(1), VILLAGE);
+    assign(&officer, &assignment(COUNTY, &post(1), AREA)).await.expect(409);
+    let mut tomorrow = assignment(COUNTY, &post(1), AREA);
     tomorrow["from_on"] = json!("2019-04-11");
     assert_eq!(assign(&officer, &tomorrow).await.expect(201).text("/status"), "upcoming");
 }
