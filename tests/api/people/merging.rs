@@ -103,7 +103,12 @@ async fn a_merged_record_gives_everything_away_and_tells_where_it_went() {
     admin.put(format!("/api/v1/accounts/{account}")).if_match(&before.etag()).json(&link).await.expect(200);
     let contact = |area: Option<&str>, place: &str| json!({ "organization_id": COUNTY, "post_id": double, "area_organization_id": place, "area": area, "from_on": "2019-02-01" });
     let moving = officer.post("/api/v1/contact-assignments").json(&contact(Some("一组"), VILLAGE)).await.expect(201).text("/id");
-    let staying = officer.post("/api/v1/contact-assignments").json(&contact(None, "0168028c-2f00-7000-8000-430602001004")).await.expect(201).text("/id");
+    let staying = officer
+        .post("/api/v1/contact-assignments")
+        .json(&contact(None, "0168028c-2f00-7000-8000-430602001004"))
+        .await
+        .expect(201)
+        .text("/id");
 
     let mut body = into(1, 1);
     body["preview"] = json!(true);
