@@ -9,11 +9,12 @@ use crate::{accounts, exports, files, imports, organizations, plans, reference, 
 /// Mounts every operation.
 pub fn mount(services: &mut ServiceConfig) {
     services.service(health::get_liveness).service(health::get_readiness);
+    // Asked for most, and routes are tried in this order.
+    organizations::routes(services);
     accounts::routes(services);
     exports::routes(services);
     files::routes(services);
     imports::routes(services);
-    organizations::routes(services);
     plans::routes(services);
     reference::routes(services);
     system::routes(services);
