@@ -56,12 +56,12 @@ pub fn start(app: &App) -> std::io::Result<Server> {
 }
 
 /// Lets a worker's thread come to its turn instead of interrupting whoever runs (SCHED_BATCH, Linux). A worker is woken by every
-/// row that PostgreSQL sends; one that interrupts the sender answers its requests one by one, and the processors are busy changing
+/// answer that PostgreSQL sends; one that interrupts the sender answers its requests one by one, and the processors are busy changing
 /// between the two. Where the system refuses, all works as before.
 fn finish_turns() {
     #[cfg(target_os = "linux")]
     {
-        // SAFETY: both are plain data and system calls without a pointer that is kept; 0 is the calling thread.
+        // SAFETY: sched_param is plain data, for which zero is valid; the call reads it and keeps no pointer. 0 is the calling thread.
         let refused = unsafe {
             let parameters: libc::sched_param = std::mem::zeroed();
             libc::sched_setscheduler(0, libc::SCHED_BATCH, &parameters) != 0

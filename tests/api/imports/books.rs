@@ -1,12 +1,13 @@
 //! The workbooks of imports: files with errors beside the rows, templates that are filled in.
 
-use half_sky::sheets::read::{Found, read};
+use std::io::Read;
 
 use diesel_async::SimpleAsyncConnection;
+use half_sky::sheets::read::{Found, read};
 use serde_json::{Value, json};
 
 use super::{HEADER, errors, import, path};
-use crate::support::{Answer, COUNTY, Client, NEIGHBOUR, TestApp};
+use crate::support::{Answer, COUNTY, Client, NEIGHBOUR, TOWNSHIP, TestApp};
 
 const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
@@ -134,4 +135,38 @@ async fn a_template_is_filled_in_with_as_many_rows_as_a_table_has() {
     app.database.owner().await.batch_execute(&many).await.unwrap();
     let refused = admin.get(template("coverage_units", "")).await.expect_problem(422, "too_many_rows");
     assert_eq!(refused.json["detail"], "超过 50,000 行，请选择下级组织");
+}
+
+#[actix_web::test]
+async fn a_template_is_text_in_every_column_and_explains_itself() {
+    let app = TestApp::new().await;
+    let officer = app.sign_in("county-officer").await;
+    for kind in ["organizations", "people", "posts", "coverage_units", "accounts"] {
+        let empty = officer.get(format!("/api/v1/imports/templates/{kind}.xlsx")).await.expect(200);
+        assert!(empty.header("content-disposition").contains(kind));
+        let mut archive = zip::ZipArchive::new(std::io::Cursor::new(empty.bytes)).unwrap();
+        let mut text = String::new();
+        archive.by_name("xl/worksheets/sheet1.xml").unwrap().read_to_string(&mut text).unwrap();
+        let columns = text.split_once("<cols>").unwrap().1.split_once("</cols>").unwrap().0.to_owned();
+        assert!(columns.split("<col ").skip(1).all(|column| column.contains("style=")), "{columns}");
+        assert!(text.contains("<dataValidation "), "lists of what is allowed");
+    }
+    let filled =
+        officer.get(format!("/api/v1/imports/templates/people.xlsx?organization_id={COUNTY}&reason=census")).await.expect(200);
+    let same = import(&app, &officer, "people", COUNTY, "validate", "人员.xlsx", &filled.bytes).await;
+    assert_eq!((&same.json["status"], errors(&same)), (&json!("validated"), vec![]));
+    assert_eq!((&same.json["counts"]["unchanged"], &same.json["counts"]["changed"]), (&same.json["counts"]["rows"], &json!(0)));
+    let posts =
+        officer.get(format!("/api/v1/imports/templates/posts.xlsx?organization_id={TOWNSHIP}&reason=census")).await.expect(200);
+    let same = import(&app, &officer, "posts", TOWNSHIP, "validate", "职务.xlsx", &posts.bytes).await;
+    assert_eq!((&same.json["counts"]["unchanged"], errors(&same)), (&same.json["counts"]["rows"], vec![]));
+    let units = officer.get(format!("/api/v1/imports/templates/coverage_units.xlsx?organization_id={COUNTY}")).await.expect(200);
+    let same = import(&app, &officer, "coverage_units", COUNTY, "validate", "单位.xlsx", &units.bytes).await;
+    assert_eq!((&same.json["counts"]["unchanged"], errors(&same)), (&same.json["counts"]["rows"], vec![]));
+    assert!(same.json["counts"]["rows"].as_i64() > Some(1));
+    officer
+        .get(format!("/api/v1/imports/templates/people.xlsx?organization_id={NEIGHBOUR}&reason=census"))
+        .await
+        .expect_problem(404, "not_found");
+    officer.get("/api/v1/imports/templates/loans.xlsx").await.expect_problem(400, "invalid_parameter");
 }

@@ -1,6 +1,10 @@
 //! How imports end when they are stopped in the middle, or cannot be worked on at all.
 
+use std::io::{Read, Write};
+
 use diesel_async::SimpleAsyncConnection;
+use futures_util::future::join;
+use zip::write::SimpleFileOptions;
 
 use super::*;
 

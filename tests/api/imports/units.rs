@@ -1,6 +1,10 @@
 //! Coverage units from tables.
 
+use futures_util::future::join;
+
 use super::*;
+use crate::exports::file_of;
+use crate::support::CITY;
 
 const UNITS: &str = "/api/v1/coverage-units";
 /// Credit codes of two units that the demo does not know.
